@@ -1,0 +1,71 @@
+/**
+ * Every error that crosses a room's border has one of these codes. They are grouped by what the catcher does:
+ * a refusal is told to the client, bad input ends one connection, a wrong configuration ends the start (exit code 2).
+ */
+export const errorCodes = {
+  "access.denied": { status: 403, meaning: "Operator code or a rule said no.", todo: "Ask the operator, or come back with a valid token." },
+  "access.offline": {
+    status: 404,
+    meaning: "The stream does not play now and there is nothing to fall back to.",
+    todo: "Start the publisher, or configure a fallback.",
+  },
+  "access.unknown": { status: 404, meaning: "No such stream is configured.", todo: "Add it under `streams`, or answer STREAM_SOURCE." },
+  "access.taken": { status: 409, meaning: "Another publisher already pushes to this name.", todo: "Stop the other publisher first." },
+  "access.ended": {
+    status: 403,
+    meaning: "The session was ended by a decision or a command.",
+    todo: "Open the stream again; it is asked about anew.",
+  },
+  "input.invalid": {
+    status: 400,
+    meaning: "Bytes that the protocol or container does not allow.",
+    todo: "Mend the sender; the message names the field.",
+  },
+  "input.oversized": {
+    status: 413,
+    meaning: "A message or field longer than any honest sender needs.",
+    todo: "Send less, or raise the limit.",
+  },
+  "input.unsupported": {
+    status: 415,
+    meaning: "A codec, container or feature that Sluice does not have.",
+    todo: "Use one of those that the message lists.",
+  },
+  "config.invalid": {
+    status: 400,
+    meaning: "The configuration is wrong.",
+    todo: "Change the named field to one of the values that the message lists.",
+  },
+  "listen.failed": { status: 500, meaning: "A port could not be opened.", todo: "Choose another port, or end the program that has it." },
+  "source.failed": {
+    status: 404,
+    meaning: "A configured source could not be opened.",
+    todo: "Check the path or URL in the stream's `source`.",
+  },
+} as const satisfies Record<string, { status: number; meaning: string; todo: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** The one error class of Sluice. `code` is API, `message` is for people and says what to do. */
+export class SluiceError extends Error {
+  override readonly name = "SluiceError";
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+  /** The HTTP status that fits the code. */
+  get status(): number {
+    return errorCodes[this.code].status;
+  }
+}
+
+/** True for errors of Sluice, of the given code if one is given. */
+export function isSluiceError(error: unknown, code?: ErrorCode): error is SluiceError {
+  return error instanceof SluiceError && (code === undefined || error.code === code);
+}
+
+/** The words of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

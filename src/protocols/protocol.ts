@@ -1,0 +1,174 @@
+import type { Log } from "../base/log.ts";
+import type { Sink } from "../base/sink.ts";
+import type { Clock } from "../base/time.ts";
+import type { CodecName } from "../media/codec.ts";
+import type { Track } from "../media/track.ts";
+import type { Stream, StreamWriter, VodSource } from "../streams/stream.ts";
+
+/** The transport under one or more requests: CONN_OPEN and CONN_CLOSE fire once for each. */
+export type Connection = {
+  readonly id: number;
+  /** Aborted when the transport has closed. */
+  readonly signal: AbortSignal;
+};
+
+/** All that a decision may be based on, as plain data. The protocol fills it in and decides nothing. */
+export type AccessRequest = {
+  /** The connector's name as MistServer writes it: `RTMP`, `HLS`, `FLV`, `HTTP`. */
+  readonly protocol: string;
+  /** The stream name as the client sent it, percent-decoded, not sanitised, without query. */
+  readonly stream: string;
+  /** The whole URL as the client sent it, for triggers. */
+  readonly url: string;
+  /** The client's address as text; behind trusted proxies the forwarded one. */
+  readonly address: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly cookies: Readonly<Record<string, string>>;
+  /** What the publisher offers as password (RTMP: the application name). */
+  readonly password?: string;
+  readonly connection: Connection;
+  /** True when a client can keep a token between its requests (HTTP): one is generated and carried. */
+  readonly carriesToken: boolean;
+  /** True for a request that asks about the stream and gets no media (stream information). */
+  readonly infoOnly?: boolean;
+};
+
+/** A yes of the gate. Dispose when the request or connection is over; the session lives on for its 15 seconds. */
+export interface Admission<T> extends Disposable {
+  /** The stream to read, or the writer. Its name may differ from what was asked for: never show it to the client. */
+  readonly value: T;
+  /** The name as the client asked for it (sanitised): this may be shown. */
+  readonly askedName: string;
+  readonly sessionId: string;
+  /** The viewer's token; empty if it has none. */
+  readonly token: string;
+  /** Append as `?tkn=` to URLs that the client will follow, or undefined. */
+  readonly urlToken: string | undefined;
+  /** The whole value of a `Set-Cookie` header, or undefined. */
+  readonly cookie: string | undefined;
+  /** Set when another stream than the asked one is shown because that one is offline. */
+  readonly redirected: boolean;
+  /** Counts bytes sent to the client (`up`) and received from it (`down`). */
+  count(up: number, down: number): void;
+  /** Aborted with a `SluiceError` ("access.ended", "access.denied") when the session may not go on. */
+  readonly signal: AbortSignal;
+}
+
+/** How a player page or stream information can point at an output; `$` in `path` stands for the stream's name. */
+export type WatchAddress = {
+  /** MistServer's `type` of a source: `html5/application/vnd.apple.mpegurl`, `flash/7`, ... */
+  readonly type: string;
+  /** Readable name, for people. */
+  readonly hrn: string;
+  readonly scheme: "http" | "ws" | "rtmp";
+  readonly path: string;
+  /** Higher is offered first. */
+  readonly priority: number;
+};
+
+/** Where media comes from when the server fetches it itself. Only recorded inputs so far. */
+export type Input = { readonly kind: "vod"; open(): Promise<VodSource> };
+
+/** What a protocol's listener tells: where it listens, and how to end it. */
+export interface Listener extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** One value says all about a protocol; configuration, capabilities, documentation and contract tests follow from it. */
+export type Protocol<O = unknown> = {
+  /** Folder name and configuration key: `rtmp`. */
+  readonly name: string;
+  /** MistServer's connector name: `RTMP`. */
+  readonly connector: string;
+  /** One sentence for people. */
+  readonly description: string;
+  readonly codecs: { readonly publish: readonly CodecName[]; readonly play: readonly CodecName[] };
+  readonly watch: readonly WatchAddress[];
+  /** Checks the protocol's options from the configuration; throws `SluiceError` "config.invalid" naming the field. */
+  parseOptions(value: unknown): O;
+  /** Listens or registers its routes. */
+  serve?(host: Host, options: O): Promise<AsyncDisposable>;
+  /** Gives an input if the source (path or URL) is one of its kind, else undefined. */
+  pull?(source: string): Input | undefined;
+};
+
+/** Checks a protocol's shape and keeps its options' type. */
+export function defineProtocol<O>(protocol: Protocol<O>): Protocol<O> {
+  return protocol;
+}
+
+/** One HTTP request on the media port. The first of `reply`, `stream` or `upgrade` answers it. */
+export interface HttpExchange {
+  readonly method: string;
+  /** Absolute, from the request line and the Host header; behind a trusted proxy with the forwarded scheme and host. */
+  readonly url: URL;
+  /** Percent-decoded path, e.g. `/hls/live+a/index.m3u8`. */
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly cookies: Readonly<Record<string, string>>;
+  readonly address: string;
+  readonly connection: Connection;
+  /** True when the client asks for a WebSocket. */
+  readonly wantsUpgrade: boolean;
+  /** A whole answer. CORS headers are added by the host; `bytes written` come back through `onSent`. HEAD sends no body. */
+  reply(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void;
+  /** An answer without end: sends the head, then gives the socket underneath as a sink. */
+  stream(status: number, headers: Readonly<Record<string, string>>): Sink;
+  /** Accepts the WebSocket. */
+  upgrade(headers?: Readonly<Record<string, string>>): WebSocketPeer;
+}
+
+export interface WebSocketPeer {
+  /** Takes whole WebSocket frames (`webSocketFrame`): they can be shared by all peers. */
+  readonly sink: Sink;
+  sendText(text: string): void;
+  close(code: number, reason: string): void;
+  onMessage(run: (data: Uint8Array | string) => void): void;
+}
+
+/** A raw TCP connection: bytes as they come, and the sink to answer. */
+export interface TcpConnection extends Connection {
+  readonly address: string;
+  readonly port: number;
+  readonly sink: Sink;
+  /** The port on which the client came in, and the address. */
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Called for each chunk as received; it is valid only during the call: copy what is kept. A throw is logged once and closes the connection. */
+  onBytes(run: (bytes: Uint8Array) => void): void;
+  close(): void;
+}
+
+/** All that a protocol may know of the server; tests pass a fake one. */
+export interface Host {
+  /** Listens; `serve` is called for each connection, a rejection is logged once and closes that connection. */
+  tcp(
+    options: { readonly protocol: string; readonly port: number; readonly host?: string },
+    serve: (connection: TcpConnection) => Promise<void>,
+  ): Promise<Listener>;
+  /**
+   * Takes part in the HTTP media port. Routes are tried in the order of registration; the first whose `match` gives
+   * a value handles the request. What `handle` throws becomes an error answer: the status of a `SluiceError`
+   * with its message as text, else 500.
+   */
+  http<M>(route: {
+    readonly protocol: string;
+    match(path: string): M | undefined;
+    handle(exchange: HttpExchange, match: M): Promise<void>;
+  }): Disposable;
+  /** The gate's two doors. Both reject with a `SluiceError` "access.*" or "source.failed" whose message the client may see. */
+  publish(request: AccessRequest): Promise<Admission<StreamWriter>>;
+  play(request: AccessRequest): Promise<Admission<Stream>>;
+  /** How others may watch, over all protocols in use. */
+  watchAddresses(): readonly (WatchAddress & { readonly codecs: readonly CodecName[] })[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Tracks of a stream that an output can carry. */
+export function playableTracks(tracks: readonly Track[], codecs: readonly CodecName[]): readonly Track[] {
+  return tracks.filter((track) => track.kind !== "data" && (codecs as readonly string[]).includes(track.codec));
+}

@@ -1,0 +1,137 @@
+import type { Verdict } from "../base/decision.ts";
+import type { StreamName } from "../base/stream-name.ts";
+
+/** Who a session is for; only viewers are asked about and can be refused. */
+export type SessionType = "viewer" | "input" | "output" | "unspecified";
+
+/** What makes one viewer the same viewer (bit mask: 8 stream, 4 address, 2 token, 1 protocol), and where tokens live. */
+export type SessionSettings = {
+  readonly sessionViewerMode: number;
+  readonly sessionInputMode: number;
+  readonly sessionOutputMode: number;
+  readonly sessionUnspecifiedMode: number;
+  /** 1 as viewer, 2 as output, 3 no session, 4 unspecified. */
+  readonly sessionStreamInfoMode: number;
+  /** 1 read from query, 2 read from cookie, 4 write into URLs, 8 write as cookie. */
+  readonly tknMode: number;
+};
+
+export const defaultSessionSettings: SessionSettings = {
+  sessionViewerMode: 14,
+  sessionInputMode: 15,
+  sessionOutputMode: 15,
+  sessionUnspecifiedMode: 0,
+  sessionStreamInfoMode: 1,
+  tknMode: 15,
+};
+
+/** What a session is known by. `protocol` is the connector: `HLS`, `INPUT:RTMP`. */
+export type Identity = {
+  readonly type: SessionType;
+  readonly stream: StreamName;
+  readonly address: string;
+  readonly token: string;
+  readonly protocol: string;
+  /** The URL of this connection, for the question. */
+  readonly url: string;
+};
+
+/** Asks USER_NEW; `first` is false when a session that was let in is asked about again. */
+export type Ask = (sessionId: string, first: boolean) => Promise<Verdict>;
+
+/** One connection's part in a session. Dispose when the connection or request is over. */
+export interface SessionConnection extends Disposable {
+  readonly sessionId: string;
+  count(up: number, down: number): void;
+  /** Media position in milliseconds, for `clients`. */
+  position(ms: number): void;
+  /** Aborted with a `SluiceError` when the session was ended or refused while the connection was open. */
+  readonly signal: AbortSignal;
+}
+
+/** A session as the API shows it; a copy. */
+export type SessionView = {
+  readonly id: string;
+  readonly type: SessionType;
+  readonly state: "checking" | "accepted" | "denied" | "ended";
+  readonly token: string;
+  /** Active within the last 15 seconds, as MistServer joins them: connectors by comma, "::" for several hosts, "" for several streams. */
+  readonly protocol: string;
+  readonly host: string;
+  readonly stream: StreamName;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  readonly seconds: number;
+  readonly positionMs: number;
+  readonly up: number;
+  readonly down: number;
+  /** Bytes per second over the last 5 seconds. */
+  readonly upPerSecond: number;
+  readonly downPerSecond: number;
+  readonly tags: readonly string[];
+};
+
+/** Everything USER_END, the access log and the API need of a session that has ended. Lists are sorted. */
+export type SessionEnd = SessionView & {
+  readonly streams: readonly (readonly [name: string, seconds: number])[];
+  readonly protocols: readonly (readonly [name: string, seconds: number])[];
+  readonly hosts: readonly (readonly [address: string, seconds: number])[];
+};
+
+export type TotalsQuery = {
+  readonly streams?: readonly string[];
+  readonly protocols?: readonly string[];
+  /** Unix seconds, or negative: seconds ago. Absent: 600 s ago until now. */
+  readonly start?: number;
+  readonly end?: number;
+};
+
+/** One second of `totals`; bytes per second. */
+export type TotalsRow = {
+  readonly clients: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly downbps: number;
+  readonly upbps: number;
+};
+
+/** Per-stream counters since the stream entry was made (STREAM_END, active_streams). */
+export type StreamCounters = {
+  readonly viewers: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly unspecified: number;
+  /** Sessions ever, by type. */
+  readonly views: number;
+  readonly totalInputs: number;
+  readonly totalOutputs: number;
+  readonly viewSeconds: number;
+  readonly up: number;
+  readonly down: number;
+};
+
+/** All sessions. Who holds it may ask, steer and count. */
+export interface Sessions extends AsyncDisposable {
+  /**
+   * Joins the session of this identity, or begins it. For a new viewer `ask` is called once while other connections of the
+   * same identity wait for the same answer. Rejects with `SluiceError` "access.denied" (its message is the reason) when
+   * the answer is or was no; a no holds for 600 seconds.
+   */
+  join(identity: Identity, ask: Ask): Promise<SessionConnection>;
+  get(id: string): SessionView | undefined;
+  /** Sessions that live, and those that ended within the last 600 seconds. */
+  list(): readonly SessionView[];
+  /** Asks again for each living viewer of exactly these streams, at once; forgets refusals. Resolves with how many sessions it touched, when all are answered. */
+  invalidate(streams: readonly StreamName[]): Promise<number>;
+  /** Ends the sessions that the predicate picks; their connections close, USER_END follows. Gives their number. */
+  stop(pick: (session: SessionView) => boolean, reason: string): number;
+  tag(id: string, tag: string): boolean;
+  totals(query: TotalsQuery): { readonly start: number; readonly end: number; readonly rows: readonly TotalsRow[] } | undefined;
+  counters(stream: StreamName): StreamCounters | undefined;
+  /** Streams that have had a session within the last 600 seconds. */
+  knownStreams(): readonly StreamName[];
+  /** Called for each session that has ended, in order. */
+  onEnd(run: (end: SessionEnd) => void): Disposable;
+  /** Called when a stream's last session has ended, with its counters; they are dropped afterwards. */
+  onStreamIdle(run: (stream: StreamName, counters: StreamCounters) => void): Disposable;
+}

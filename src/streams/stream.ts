@@ -1,0 +1,145 @@
+import type { Cursor } from "../base/cursor.ts";
+import type { StreamName } from "../base/stream-name.ts";
+import type { Micros } from "../base/time.ts";
+import type { Chunk, Format } from "../media/format.ts";
+import type { Packet } from "../media/packet.ts";
+import type { Track, TrackId } from "../media/track.ts";
+import type { TrackStats } from "../media/track-stats.ts";
+
+/** MistServer's status words in the order of its status numbers (0 to 5). `ready`: every output starts at once. */
+export const streamStates = ["offline", "initializing", "booting", "waiting", "ready", "shutdown"] as const;
+export type StreamState = (typeof streamStates)[number];
+
+/**
+ * Where a new cursor begins: "live" at the newest keyframe, "oldest" at the oldest keyframe that the ring still has.
+ * A stream of a file begins at its start whatever is asked.
+ */
+export type StartAt = "live" | "oldest";
+
+/** Why a stream or an input ended; `code` is MistServer's machine-readable exit reason. */
+export type CloseReason = {
+  readonly code:
+    | "CLEAN_REMOTE_CLOSE"
+    | "CLEAN_CONTROLLER_REQ"
+    | "CLEAN_INTENDED_STOP"
+    | "CLEAN_INACTIVE"
+    | "CLEAN_EOF"
+    | "CLEAN_SIGNAL"
+    | "READ_START_FAILURE"
+    | "FORMAT_SPECIFIC"
+    | "TRIGGER"
+    | "UNKNOWN";
+  readonly text: string;
+};
+
+/**
+ * A part of a stream that begins at a keyframe and can be packaged by itself: one HLS segment.
+ * Groups of pictures are joined until `segmentsize` is reached; a stream without video is cut by time.
+ */
+export type Fragment = {
+  /** Counts up from 0 over the life of the stream, without gaps. */
+  readonly sequence: number;
+  readonly start: Micros;
+  readonly duration: Micros;
+  /** True when the tracks' configuration changed or time jumped at its start. */
+  readonly discontinuity: boolean;
+  /** Unix milliseconds of its start. */
+  readonly wallClock: number;
+  /** The tracks in force in this fragment. */
+  readonly tracks: readonly Track[];
+  /** Its packets in decode order. Rejects with "access.ended" when they have left the ring. */
+  packets(): Promise<readonly Packet[]>;
+};
+
+/** What plays under a name. Who holds it may read; nothing here can change it. */
+export interface Stream {
+  readonly name: StreamName;
+  /** "live": comes in as it happens. "vod": a file, each cursor plays it from its start in real time. */
+  readonly kind: "live" | "vod";
+  readonly state: StreamState;
+  readonly tracks: readonly Track[];
+  /** Unix milliseconds at media time zero. */
+  readonly unixOffset: number;
+  /** Media time of the oldest and newest packet that can still be read; for files, start and end. */
+  readonly firstTime: Micros;
+  readonly lastTime: Micros;
+  packets(start?: StartAt): Cursor<Packet>;
+  /** Muxed once for each format, shared by all of its viewers; the first item is the header. */
+  chunks(format: Format, start?: StartAt): Cursor<Chunk>;
+  /** What is known of a track's rate and regularity; undefined for an unknown id. */
+  trackStats(id: TrackId): TrackStats | undefined;
+  /** Complete fragments, oldest first; `ended` when no more will come. For files this is the whole file. */
+  fragments(): Promise<{ readonly fragments: readonly Fragment[]; readonly ended: boolean }>;
+  /** Calls `run` after each change of state, tracks or fragments; dispose to stop. */
+  onChange(run: () => void): Disposable;
+  /** Resolves once, when the stream has ended. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+}
+
+/** The publisher's end of a live stream. Times may start anywhere and wrap nowhere; the writer maps them onto the stream's timeline. */
+export interface StreamWriter extends AsyncDisposable {
+  readonly stream: Stream;
+  /** Declares all tracks of the input; call again whenever one is added, removed or reconfigured. */
+  describe(tracks: readonly Track[]): void;
+  /** Takes over `packet.data`: it must not be a view into a socket's pooled buffer. */
+  write(packet: Packet): void;
+  close(reason: CloseReason): Promise<void>;
+  /** Aborted with a `SluiceError` when the server ends the publisher (`stop_sessions`, takeover, shutdown). */
+  readonly signal: AbortSignal;
+}
+
+/** Random access to a recorded input, opened once and shared by all of its viewers. */
+export interface VodSource extends AsyncDisposable {
+  /** MistServer's name of the input: `MP4`, `EBML`, `TS`, `FLV`. */
+  readonly input: string;
+  readonly tracks: readonly Track[];
+  readonly duration: Micros;
+  /** Decode times at which playing can start, ascending; first is 0 or the first packet's. */
+  keyframes(): Promise<readonly Micros[]>;
+  /** Packets with dts >= `from` (a keyframe time), interleaved by dts. Ends at the end of the file. */
+  read(from: Micros): AsyncIterable<Packet>;
+}
+
+/** How a live stream is kept. Times in milliseconds as in MistServer's configuration. */
+export type LiveOptions = {
+  /** Media that the ring keeps at least (`DVR`). */
+  readonly bufferMs: number;
+  /** Least length of a fragment (`segmentsize`). */
+  readonly segmentMs: number;
+  /** Keep the stream when its publisher leaves and let the next one continue it. */
+  readonly resume: boolean;
+  /** Where it comes from, for people and the API: `push://`. */
+  readonly source: string;
+};
+
+/** What happens to streams; the gate makes triggers of it. */
+export type StreamEvent =
+  | { readonly kind: "opened"; readonly stream: Stream }
+  | { readonly kind: "state"; readonly stream: Stream; readonly state: StreamState }
+  | { readonly kind: "tracks"; readonly stream: Stream }
+  /** MistServer's STREAM_BUFFER; `health` is its JSON, absent when EMPTY. */
+  | {
+      readonly kind: "buffer";
+      readonly stream: Stream;
+      readonly state: "FULL" | "DRY" | "RECOVER" | "EMPTY";
+      readonly health?: Readonly<Record<string, unknown>>;
+    }
+  | { readonly kind: "closed"; readonly stream: Stream; readonly reason: CloseReason };
+
+/** All streams that play now. */
+export interface StreamDirectory extends AsyncDisposable {
+  get(name: StreamName): Stream | undefined;
+  list(): readonly Stream[];
+  /**
+   * Makes the caller the publisher of a live stream. A publisher that has been silent for more than 2 seconds is replaced;
+   * a living one makes this throw "access.taken".
+   */
+  publish(name: StreamName, options: LiveOptions): StreamWriter;
+  /** Puts a recorded input under a name; it owns `source` and closes it when `end` is called. */
+  open(name: StreamName, source: VodSource, description: string): Stream;
+  /** Ends a stream of either kind; false if there is none. */
+  end(name: StreamName, reason: CloseReason): Promise<boolean>;
+  /** MistServer's health JSON of a live stream. */
+  health(name: StreamName): Readonly<Record<string, unknown>> | undefined;
+  onEvent(run: (event: StreamEvent) => void): Disposable;
+}

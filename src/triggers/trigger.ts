@@ -1,0 +1,38 @@
+import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict } from "../base/decision.ts";
+import type { Payload, TriggerName, triggers } from "./table.ts";
+
+type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];
+
+/** What a native handler may return; another kind does not compile. A plain boolean or string is the short form. */
+export type Answer<K extends TriggerName> =
+  Kind<K> extends "verdict" ? Allow | Deny | boolean : Kind<K> extends "rewrite" ? Rewrite | Keep | Deny | string : void;
+
+/** What firing a trigger ends in. */
+export type Decision<K extends TriggerName> = Kind<K> extends "verdict" ? Verdict : Kind<K> extends "rewrite" ? Rewriting : void;
+
+/** Code that answers a trigger. `signal` is aborted when the time limit has passed or the question is moot. */
+export type Handler<K extends TriggerName> = (
+  payload: Payload<K>,
+  context: { readonly signal: AbortSignal },
+) => Answer<K> | Promise<Answer<K>>;
+
+export type HandlerOptions<K extends TriggerName> = {
+  /** Stream filter as in MistServer: names, base names, `a+`, `#tag`, `*`, `!` negation. Empty: all streams. */
+  readonly streams: readonly string[];
+  /** Milliseconds that the handler may take. */
+  readonly timeoutMs: number;
+  /** What holds when it throws, is too slow or answers nonsense. Left out: the table's `fail`. */
+  readonly onFail: Answer<K>;
+};
+
+/** Asks and tells. The gate and the server's parts know triggers only by this. */
+export interface Triggers {
+  /** True if some handler listens for this trigger on this stream; synchronous, so that payloads are built only for a listener. */
+  wants(name: TriggerName, stream?: string): boolean;
+  on<K extends TriggerName>(name: K, handler: Handler<K>, options?: Partial<HandlerOptions<K>>): Disposable;
+  /**
+   * Runs the handlers that match, one after the other, and combines their answers as the reference says.
+   * Never rejects: failures follow their policy. Resolves at once with allow or keep when nobody listens.
+   */
+  fire<K extends TriggerName>(name: K, payload: Payload<K>): Promise<Decision<K>>;
+}
