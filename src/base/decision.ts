@@ -2,8 +2,11 @@ import type { Duration } from "./time.ts";
 
 /** Let it happen. For `USER_NEW` the yes holds as long as the session lives, or is asked again every `recheckEvery`. */
 export type Allow = { readonly kind: "allow"; readonly recheckEvery?: Duration };
-/** Refuse. The reason is shown to the client that is refused, to the log and to the API. */
-export type Deny = { readonly kind: "deny"; readonly reason: string };
+/**
+ * Refuse. The reason is shown to the client that is refused, to the log and to the API.
+ * A viewer's refusal is remembered for 600 seconds, or for `denyFor`; 0 asks again at the next try.
+ */
+export type Deny = { readonly kind: "deny"; readonly reason: string; readonly denyFor?: Duration };
 /** Go on under another name, URL or source. */
 export type Rewrite = { readonly kind: "rewrite"; readonly to: string };
 /** Go on with the value that was there before the question. */
@@ -16,8 +19,8 @@ export type Rewriting = Rewrite | Keep | Deny;
 
 /** A yes, with its life. */
 export const allow = (life: { readonly recheckEvery?: Duration } = {}): Allow => ({ kind: "allow", ...life });
-/** A no, with the reason that the client is told. */
-export const deny = (reason = "not allowed"): Deny => ({ kind: "deny", reason });
+/** A no, with the reason that the client is told, and its life. */
+export const deny = (reason = "not allowed", life: { readonly denyFor?: Duration } = {}): Deny => ({ kind: "deny", reason, ...life });
 /** Another value instead of the one that was asked about. */
 export const rewrite = (to: string): Rewrite => ({ kind: "rewrite", to });
 /** The value that was asked about, unchanged. */

@@ -400,6 +400,10 @@ type OptionalField<K extends TriggerName> = Table[K] extends { readonly optional
 
 /** The client's request as far as it was readable; native handlers get it beside the payload's fields. */
 export type RequestDetails = {
+  /** The stream name as the client asked for it (sanitised), before any rewriting. */
+  readonly asked: string;
+  /** True when a session that was let in is asked about again. */
+  readonly recheck: boolean;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly cookies: Readonly<Record<string, string>>;

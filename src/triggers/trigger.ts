@@ -1,4 +1,5 @@
 import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict } from "../base/decision.ts";
+import type { ServerControl } from "../base/server-control.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
 
 type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];
@@ -10,10 +11,18 @@ export type Answer<K extends TriggerName> =
 /** What firing a trigger ends in. */
 export type Decision<K extends TriggerName> = Kind<K> extends "verdict" ? Verdict : Kind<K> extends "rewrite" ? Rewriting : void;
 
-/** Code that answers a trigger. `signal` is aborted when the time limit has passed or the question is moot. */
+/** What a native handler gets beside the payload. */
+export type HandlerContext = {
+  /** Aborted when the time limit has passed. */
+  readonly signal: AbortSignal;
+  /** The server that asks. */
+  readonly server: ServerControl;
+};
+
+/** Code that answers a trigger. */
 export type Handler<K extends TriggerName> = (
   payload: Payload<K>,
-  context: { readonly signal: AbortSignal },
+  context: HandlerContext,
 ) => Answer<K> | Promise<Answer<K>>;
 
 export type HandlerOptions<K extends TriggerName> = {
