@@ -1,0 +1,49 @@
+/** The transport under one or more requests: CONN_OPEN and CONN_CLOSE fire once for each. */
+export type Connection = {
+  readonly id: number;
+  /** Aborted when the transport has closed. */
+  readonly signal: AbortSignal;
+};
+
+/** All that a decision may be based on, as plain data. The protocol fills it in and decides nothing. */
+export type AccessRequest = {
+  /** The connector's name as MistServer writes it: `RTMP`, `HLS`, `FLV`, `HTTP`. */
+  readonly protocol: string;
+  /** The stream name as the client sent it, percent-decoded, not sanitised, without query. */
+  readonly stream: string;
+  /** The whole URL as the client sent it, for triggers. */
+  readonly url: string;
+  /** The client's address as text; behind trusted proxies the forwarded one. */
+  readonly address: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly cookies: Readonly<Record<string, string>>;
+  /** What the publisher offers as password (RTMP: the application name). */
+  readonly password?: string;
+  readonly connection: Connection;
+  /** True when a client can keep a token between its requests (HTTP): one is generated and carried. */
+  readonly carriesToken: boolean;
+  /** True for a request that asks about the stream and gets no media (stream information). */
+  readonly infoOnly?: boolean;
+};
+
+/** A yes of the gate. Dispose when the request or connection is over; the session lives on for its 15 seconds. */
+export interface Admission<T> extends Disposable {
+  /** The stream to read, or the writer. Its name may differ from what was asked for: never show it to the client. */
+  readonly value: T;
+  /** The name as the client asked for it (sanitised): this may be shown. */
+  readonly askedName: string;
+  readonly sessionId: string;
+  /** The viewer's token; empty if it has none. */
+  readonly token: string;
+  /** Append as `?tkn=` to URLs that the client will follow (it is percent-encoded already), or undefined. */
+  readonly urlToken: string | undefined;
+  /** The whole value of a `Set-Cookie` header, or undefined. */
+  readonly cookie: string | undefined;
+  /** Set when another stream than the asked one is shown because that one is offline. */
+  readonly redirected: boolean;
+  /** Counts bytes sent to the client (`up`) and received from it (`down`). */
+  count(up: number, down: number): void;
+  /** Aborted with a `SluiceError` ("access.ended", "access.denied") when the session may not go on. */
+  readonly signal: AbortSignal;
+}
