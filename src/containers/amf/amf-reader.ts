@@ -1,3 +1,4 @@
+import { ByteReader } from "../../base/bytes.ts";
 import { SluiceError } from "../../base/errors.ts";
 
 /** Levels of arrays and objects inside each other: honest senders need four. */
@@ -5,73 +6,21 @@ const maxDepth = 32;
 /** Values in one message, those that references repeat included: honest senders need a hundred. */
 const maxValues = 20_000;
 
-const text = new TextDecoder();
-
 /**
- * A bounded reader over the bytes of one AMF message, shared by AMF0 and AMF3 so that switching between them
- * cannot get around the limits. All `take*` functions throw "input.invalid" when the bytes end too early.
+ * A reader over the bytes of one AMF message that also counts values and depth, shared by AMF0 and AMF3 so that
+ * switching between them cannot get around the limits.
  */
-export class AmfReader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
+export class AmfReader extends ByteReader {
   #depth = 0;
   #values = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  /** Bytes that have not been taken. */
-  get left(): number {
-    return this.#bytes.length - this.#at;
+    super(bytes, "AMF message");
   }
 
   /** How many values have been counted; differences give the size of a part. */
   get values(): number {
     return this.#values;
-  }
-
-  /** The next byte without taking it, or undefined at the end. */
-  peek(): number | undefined {
-    return this.#bytes[this.#at];
-  }
-
-  takeU8(): number {
-    return this.#view.getUint8(this.#advance(1));
-  }
-
-  takeU16(): number {
-    return this.#view.getUint16(this.#advance(2));
-  }
-
-  takeI16(): number {
-    return this.#view.getInt16(this.#advance(2));
-  }
-
-  takeU32(): number {
-    return this.#view.getUint32(this.#advance(4));
-  }
-
-  takeI32(): number {
-    return this.#view.getInt32(this.#advance(4));
-  }
-
-  takeDouble(): number {
-    return this.#view.getFloat64(this.#advance(8));
-  }
-
-  /** A copy of the next `length` bytes. */
-  takeBytes(length: number): Uint8Array {
-    const start = this.#advance(length);
-    return this.#bytes.slice(start, start + length);
-  }
-
-  /** The next `length` bytes as UTF-8; invalid sequences become U+FFFD. */
-  takeText(length: number): string {
-    const start = this.#advance(length);
-    return text.decode(this.#bytes.subarray(start, start + length));
   }
 
   /** Counts values that are about to be made; throws "input.oversized" past the limit. */
@@ -82,8 +31,8 @@ export class AmfReader {
 
   /** Throws when an announced number of items, each of at least `least` bytes, cannot be in what is left. */
   expect(items: number, least: number): void {
-    if (items * least > this.left)
-      throw new SluiceError("input.invalid", `AMF array of ${items} items does not fit into ${this.left} bytes`);
+    if (items * least > this.remaining)
+      throw new SluiceError("input.invalid", `AMF array of ${items} items does not fit into ${this.remaining} bytes`);
   }
 
   /** Runs `read` one level deeper; throws "input.oversized" past the limit. */
@@ -93,14 +42,6 @@ export class AmfReader {
     const value = read();
     this.#depth -= 1;
     return value;
-  }
-
-  #advance(length: number): number {
-    const start = this.#at;
-    if (length > this.#bytes.length - start)
-      throw new SluiceError("input.invalid", `AMF message ends early: ${length} bytes wanted at offset ${start} of ${this.#bytes.length}`);
-    this.#at = start + length;
-    return start;
   }
 }
 

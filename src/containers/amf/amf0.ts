@@ -1,3 +1,4 @@
+import { ByteWriter } from "../../base/bytes.ts";
 import { SluiceError } from "../../base/errors.ts";
 import { AmfReader, AmfReferences, emptyRecord } from "./amf-reader.ts";
 import { readAmf3 } from "./amf3.ts";
@@ -40,23 +41,22 @@ export function decodeAmf0(bytes: Uint8Array): unknown[] {
   const reader = new AmfReader(bytes);
   const references = new AmfReferences(reader);
   const values: unknown[] = [];
-  while (reader.left > 0) values.push(readValue(reader, references));
+  while (reader.remaining > 0) values.push(readValue(reader, references));
   return values;
 }
 
-function readValue(reader: AmfReader, references: AmfReferences): unknown {
+function readValue(reader: AmfReader, references: AmfReferences, type = reader.u8()): unknown {
   reader.count();
-  const type = reader.takeU8();
   switch (type) {
     case marker.number:
-      return reader.takeDouble();
+      return reader.f64();
     case marker.boolean:
-      return reader.takeU8() !== 0;
+      return reader.u8() !== 0;
     case marker.string:
-      return reader.takeText(reader.takeU16());
+      return reader.text(reader.u16());
     case marker.longString:
     case marker.xml:
-      return reader.takeText(reader.takeU32());
+      return reader.text(reader.u32());
     case marker.null:
       return null;
     case marker.undefined:
@@ -65,26 +65,26 @@ function readValue(reader: AmfReader, references: AmfReferences): unknown {
     case marker.object:
       return references.define(emptyRecord(), (record) => readProperties(reader, references, record, false));
     case marker.typedObject:
-      reader.takeText(reader.takeU16());
+      reader.text(reader.u16());
       return references.define(emptyRecord(), (record) => readProperties(reader, references, record, false));
     case marker.ecmaArray:
       // The announced count is only a hint (many encoders write 0): the end marker counts.
-      reader.takeU32();
+      reader.u32();
       return references.define(emptyRecord(), (record) => readProperties(reader, references, record, true));
     case marker.strictArray: {
-      const length = reader.takeU32();
+      const length = reader.u32();
       reader.expect(length, 1);
       return references.define([] as unknown[], (list) => {
         for (let index = 0; index < length; index += 1) list.push(readValue(reader, references));
       });
     }
     case marker.date: {
-      const ms = reader.takeDouble();
-      reader.takeI16(); // time zone: reserved, to be ignored
+      const ms = reader.f64();
+      reader.i16(); // time zone: reserved, to be ignored
       return new Date(ms);
     }
     case marker.reference:
-      return references.resolve(reader.takeU16());
+      return references.resolve(reader.u16());
     case marker.avmPlus:
       return readAmf3(reader);
     default:
@@ -95,13 +95,11 @@ function readValue(reader: AmfReader, references: AmfReferences): unknown {
 /** Name and value pairs up to the end marker. An ECMA array may also end with the message: some encoders leave the marker out. */
 function readProperties(reader: AmfReader, references: AmfReferences, record: Record<string, unknown>, openEnd: boolean): void {
   for (;;) {
-    if (openEnd && reader.left === 0) return;
-    const name = reader.takeText(reader.takeU16());
-    if (name === "" && reader.peek() === marker.objectEnd) {
-      reader.takeU8();
-      return;
-    }
-    record[name] = readValue(reader, references);
+    if (openEnd && reader.remaining === 0) return;
+    const name = reader.text(reader.u16());
+    const type = reader.u8();
+    if (name === "" && type === marker.objectEnd) return;
+    record[name] = readValue(reader, references, type);
   }
 }
 
@@ -111,15 +109,15 @@ function readProperties(reader: AmfReader, references: AmfReferences, record: Re
  * for anything else; values must not contain themselves.
  */
 export function encodeAmf0(values: readonly unknown[]): Uint8Array {
-  const writer = new Writer();
+  const writer = new ByteWriter();
   for (const value of values) writeValue(writer, value);
-  return writer.finish();
+  return writer.take();
 }
 
-function writeValue(writer: Writer, value: unknown): void {
+function writeValue(writer: ByteWriter, value: unknown): void {
   if (typeof value === "number") {
     writer.u8(marker.number);
-    writer.double(value);
+    writer.f64(value);
   } else if (typeof value === "boolean") {
     writer.u8(marker.boolean);
     writer.u8(value ? 1 : 0);
@@ -136,7 +134,7 @@ function writeValue(writer: Writer, value: unknown): void {
     writer.u8(marker.undefined);
   } else if (value instanceof Date) {
     writer.u8(marker.date);
-    writer.double(value.getTime());
+    writer.f64(value.getTime());
     writer.u16(0);
   } else if (Array.isArray(value)) {
     writer.u8(marker.strictArray);
@@ -154,7 +152,7 @@ function writeValue(writer: Writer, value: unknown): void {
   }
 }
 
-function writeProperties(writer: Writer, record: object): void {
+function writeProperties(writer: ByteWriter, record: object): void {
   for (const [name, value] of Object.entries(record)) {
     const bytes = new TextEncoder().encode(name);
     if (bytes.length > 0xffff) throw new SluiceError("input.unsupported", "AMF0 property names have at most 65535 bytes");
@@ -164,47 +162,4 @@ function writeProperties(writer: Writer, record: object): void {
   }
   writer.u16(0);
   writer.u8(marker.objectEnd);
-}
-
-/** Bytes that grow by doubling. */
-class Writer {
-  #bytes = new Uint8Array(256);
-  #view = new DataView(this.#bytes.buffer);
-  #length = 0;
-
-  u8(value: number): void {
-    const at = this.#reserve(1);
-    this.#view.setUint8(at, value);
-  }
-  u16(value: number): void {
-    const at = this.#reserve(2);
-    this.#view.setUint16(at, value);
-  }
-  u32(value: number): void {
-    const at = this.#reserve(4);
-    this.#view.setUint32(at, value);
-  }
-  double(value: number): void {
-    const at = this.#reserve(8);
-    this.#view.setFloat64(at, value);
-  }
-  bytes(value: Uint8Array): void {
-    const at = this.#reserve(value.length);
-    this.#bytes.set(value, at);
-  }
-  finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  #reserve(length: number): number {
-    const at = this.#length;
-    this.#length += length;
-    if (this.#length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
-      grown.set(this.#bytes.subarray(0, at));
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
-    return at;
-  }
 }

@@ -41,7 +41,7 @@ type Context = {
 export function decodeAmf3(bytes: Uint8Array): unknown[] {
   const context = createContext(new AmfReader(bytes));
   const values: unknown[] = [];
-  while (context.reader.left > 0) values.push(readValue(context));
+  while (context.reader.remaining > 0) values.push(readValue(context));
   return values;
 }
 
@@ -57,7 +57,7 @@ function createContext(reader: AmfReader): Context {
 function readValue(context: Context): unknown {
   const { reader, objects } = context;
   reader.count();
-  const type = reader.takeU8();
+  const type = reader.u8();
   switch (type) {
     case marker.undefined:
       return undefined;
@@ -70,32 +70,32 @@ function readValue(context: Context): unknown {
     case marker.integer:
       return (takeU29(reader) << 3) >> 3; // 29 bits, signed
     case marker.double:
-      return reader.takeDouble();
+      return reader.f64();
     case marker.string:
       return readString(context);
     case marker.xml:
     case marker.xmlDocument:
       return complex(context, (length) => {
-        const text = reader.takeText(length);
+        const text = reader.text(length);
         return objects.define(text, () => {});
       });
     case marker.date:
-      return complex(context, () => objects.define(new Date(reader.takeDouble()), () => {}));
+      return complex(context, () => objects.define(new Date(reader.f64()), () => {}));
     case marker.byteArray:
-      return complex(context, (length) => objects.define(reader.takeBytes(length), () => {}));
+      return complex(context, (length) => objects.define(reader.bytes(length).slice(), () => {}));
     case marker.array:
       return complex(context, (length) => readArray(context, length));
     case marker.object:
       return complex(context, (flags) => readObject(context, flags));
     case marker.vectorInt:
-      return complex(context, (length) => readVector(context, length, 4, () => reader.takeI32()));
+      return complex(context, (length) => readVector(context, length, 4, () => reader.i32()));
     case marker.vectorUint:
-      return complex(context, (length) => readVector(context, length, 4, () => reader.takeU32()));
+      return complex(context, (length) => readVector(context, length, 4, () => reader.u32()));
     case marker.vectorDouble:
-      return complex(context, (length) => readVector(context, length, 8, () => reader.takeDouble()));
+      return complex(context, (length) => readVector(context, length, 8, () => reader.f64()));
     case marker.vectorObject:
       return complex(context, (length) => {
-        reader.takeU8(); // fixed length or not
+        reader.u8(); // fixed length or not
         readString(context); // class of the items
         return fill(context, length, 1, () => readValue(context));
       });
@@ -110,11 +110,11 @@ function readValue(context: Context): unknown {
 function takeU29(reader: AmfReader): number {
   let value = 0;
   for (let index = 0; index < 3; index += 1) {
-    const byte = reader.takeU8();
+    const byte = reader.u8();
     value = (value << 7) | (byte & 0x7f);
     if (byte < 0x80) return value;
   }
-  return (value << 8) | reader.takeU8();
+  return (value << 8) | reader.u8();
 }
 
 function readString(context: Context): string {
@@ -124,7 +124,7 @@ function readString(context: Context): string {
     if (known === undefined) throw new SluiceError("input.invalid", `AMF3 string reference ${header >> 1} points at nothing`);
     return known;
   }
-  const text = context.reader.takeText(header >> 1);
+  const text = context.reader.text(header >> 1);
   if (text !== "") context.strings.push(text); // the empty string is never sent by reference
   return text;
 }
@@ -148,7 +148,7 @@ function readArray(context: Context, length: number): unknown {
 }
 
 function readVector(context: Context, length: number, size: number, read: () => unknown): unknown {
-  context.reader.takeU8(); // fixed length or not
+  context.reader.u8(); // fixed length or not
   context.reader.count(length);
   return fill(context, length, size, read);
 }
@@ -202,7 +202,7 @@ function readExternalizable(context: Context, className: string): unknown {
 
 function readDictionary(context: Context, length: number): unknown {
   const { reader, objects } = context;
-  reader.takeU8(); // weak keys or not
+  reader.u8(); // weak keys or not
   reader.expect(length, 2);
   return objects.define(emptyRecord(), (record) => {
     for (let index = 0; index < length; index += 1) {
