@@ -1,0 +1,170 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startChild } from "../support/child.ts";
+import { startEncoder } from "../support/encoder.ts";
+import { freePort } from "../support/free-port.ts";
+import { startSluice } from "../support/sluice.ts";
+import { root } from "../support/source-files.ts";
+import { startTriggerServer } from "../support/trigger-server.ts";
+import { get, view } from "../support/viewer.ts";
+
+/** The program as a user meets it: exit codes, messages, signals, what survives. */
+describe("the command line", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "sluice-cli-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const run = (args: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
+    startChild(process.execPath, [join(root, "src/cli.ts"), ...args], { cwd: folder, env: { ...process.env, ...environment } });
+
+  it.each([
+    [
+      "sluice.config.json",
+      JSON.stringify({ streams: { live: { source: "push://", DVR: "abc" } } }),
+      /sluice\.config\.json.*streams\.live\.DVR.*"abc"/s,
+    ],
+    ["sluice.config.json", JSON.stringify({ stream: {} }), /sluice\.config\.json.*"?stream"?.*streams/s],
+    ["sluice.config.json", "{", /sluice\.config\.json/],
+    ["sluice.config.ts", "export default { rtmpPort: 99999 };", /sluice\.config\.ts.*rtmpPort.*99999/s],
+    [
+      "sluice.config.ts",
+      'import { defineConfig } from "sluice";\nexport default defineConfig({ triggers: { USER_NEU: () => true } } as object);',
+      /sluice\.config\.ts.*USER_NEU.*USER_NEW/s,
+    ],
+  ])("ends with 2 and names the field: %s %s", async (name, text, words) => {
+    writeFileSync(join(folder, name), text);
+    await using child = run([]);
+    expect(await child.exited).toBe(2);
+    expect(child.stderr()).toMatch(words);
+  });
+
+  it("ends with 2 for a flag that it does not know or cannot read", async () => {
+    await using unknown = run(["--rtmp-prot", "1"]);
+    expect(await unknown.exited).toBe(2);
+    expect(unknown.stderr()).toMatch(/--rtmp-prot/);
+    await using wrong = run(["--http-port", "many"]);
+    expect(await wrong.exited).toBe(2);
+    expect(wrong.stderr()).toMatch(/http-port.*many/s);
+    await using environment = run([], { SLUICE_API_PORT: "x" });
+    expect(await environment.exited).toBe(2);
+    expect(environment.stderr()).toMatch(/SLUICE_API_PORT/);
+    await using missing = run(["--config", "nowhere.ts"]);
+    expect(await missing.exited).toBe(2);
+    expect(missing.stderr()).toMatch(/nowhere\.ts/);
+  });
+
+  it.each(["rtmp", "http", "api"] as const)("says which port is in use and how to choose another: %s", async (which) => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    const address = taken.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    const flags = { rtmp: await freePort(), http: await freePort(), api: await freePort(), [which]: port };
+    await using child = run(["--host", "127.0.0.1", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}-port`, `${value}`])]);
+    expect(await child.exited).toBe(1);
+    expect(child.stderr()).toContain(`${port}`);
+    expect(child.stderr()).toContain(`--${which}-port`);
+    taken.close();
+  });
+
+  it("is healthy, ends in order on SIGTERM, tells each session's end, and may be kept alive by SYSTEM_STOP", async () => {
+    let stop = "false";
+    await using handler = await startTriggerServer((call) => (call.name === "SYSTEM_STOP" ? stop : "true"));
+    const entry = [{ handler: handler.url, sync: true, streams: [] }];
+    await using sluice = await startSluice({
+      config: {
+        config: { triggers: { SYSTEM_START: entry, SYSTEM_STOP: entry, USER_NEW: entry, USER_END: entry, STREAM_BUFFER: entry } },
+        streams: { live: { source: "push://" } },
+      },
+    });
+    expect(handler.of("SYSTEM_START")).toHaveLength(1);
+    expect((await get(`http://127.0.0.1:${sluice.ports.api}/healthz`)).status).toBe(200);
+    await using encoder = startEncoder(sluice.rtmp("live/live"));
+    await handler.called("STREAM_BUFFER");
+    using viewer = await view(sluice.http("live.flv?tkn=last"));
+    await viewer.atLeast(5000);
+    sluice.child.process.kill("SIGTERM");
+    await handler.called("SYSTEM_STOP");
+    const received = viewer.received();
+    await viewer.atLeast(received + 20_000);
+    stop = "true";
+    sluice.child.process.kill("SIGTERM");
+    expect(await sluice.child.exited).toBe(0);
+    await viewer.closed;
+    expect(handler.of("USER_END").map((call) => call.lines[0])).toEqual(["last"]);
+    await encoder.exited;
+  });
+
+  it("ends when SYSTEM_START says no", async () => {
+    await using handler = await startTriggerServer(() => "false");
+    writeFileSync(
+      join(folder, "sluice.config.json"),
+      JSON.stringify({ config: { triggers: { SYSTEM_START: [{ handler: handler.url, sync: true }] } }, streams: {} }),
+    );
+    const ports = [await freePort(), await freePort(), await freePort()];
+    await using child = run([
+      "--host",
+      "127.0.0.1",
+      "--rtmp-port",
+      `${ports[0]}`,
+      "--http-port",
+      `${ports[1]}`,
+      "--api-port",
+      `${ports[2]}`,
+    ]);
+    expect(await child.exited).toBe(1);
+    expect(child.stderr()).toMatch(/SYSTEM_START/);
+  });
+
+  it("keeps what the API configured over kill -9", async () => {
+    const sluice = await startSluice({ config: { streams: { live: { source: "push://" } } } });
+    await sluice.api({
+      addstream: { extra: { source: "push://", segmentsize: 1000 } },
+      config: { tknMode: 7, triggers: { USER_NEW: [{ handler: "http://127.0.0.1:9/", sync: true, default: "true", streams: ["extra"] }] } },
+    });
+    sluice.child.process.kill("SIGKILL");
+    await sluice.child.exited;
+    await using again = await sluice.again();
+    const answer = (await again.api({ streams: true, config: {} })) as {
+      streams: Record<string, { source: string }>;
+      config: { tknMode: number; triggers: Record<string, unknown[]> };
+    };
+    expect(Object.keys(answer.streams).toSorted()).toEqual(["extra", "live"]);
+    expect(answer.config.tknMode).toBe(7);
+    expect(answer.config.triggers.USER_NEW).toEqual([{ handler: "http://127.0.0.1:9/", sync: true, default: "true", streams: ["extra"] }]);
+  });
+
+  it("loses nothing but the one connection that sends garbage, on every port, and logs it once", async () => {
+    await using sluice = await startSluice();
+    await using encoder = startEncoder(sluice.rtmp("live/steady"));
+    using viewer = await view(sluice.http("steady.flv")).catch(async () => {
+      await encoder.printed(/frame=/);
+      return view(sluice.http("steady.flv"));
+    });
+    const samples = [
+      Buffer.alloc(100_000, 0xff),
+      Buffer.from("GET / HTTP/9.9\r\n\r\n"),
+      Buffer.from([3, ...Array.from({ length: 3000 }, (_, i) => (i * 7919) & 255)]),
+      Buffer.from(`GET /${"a".repeat(200_000)} HTTP/1.1\r\n\r\n`),
+    ];
+    for (const port of Object.values(sluice.ports)) {
+      for (const sample of samples) {
+        const socket = connect(port, "127.0.0.1");
+        await new Promise((resolve) => socket.once("connect", resolve));
+        socket.on("error", () => {});
+        socket.resume();
+        socket.end(sample);
+        await new Promise((resolve) => socket.once("close", resolve));
+      }
+    }
+    if (viewer.status !== 200) throw new Error(`the steady viewer got ${viewer.status}`);
+    const received = viewer.received();
+    await viewer.atLeast(received + 50_000);
+    expect(viewer.longestGapMs()).toBeLessThan(1500);
+    expect(sluice.child.process.exitCode).toBeNull();
+  });
+});
