@@ -21,6 +21,10 @@ export type TriggerDefinition = {
   readonly optional?: readonly string[];
   /** MistServer ends the payload with a line break. */
   readonly trailingNewline?: true;
+  /** An empty JSON object is written as an empty line. */
+  readonly blankJson?: true;
+  /** Calls about one stream reach a handler in the order in which they were fired: the later one replaces the earlier. */
+  readonly ordered?: true;
   /** Native handlers also get the client's request: query, headers, cookies. */
   readonly request?: true;
   readonly fired: boolean;
@@ -173,6 +177,8 @@ export const triggers = {
     filter: "stream",
     fields: { stream: "text", tracks: "json" },
     trailingNewline: true,
+    blankJson: true,
+    ordered: true,
     fired: true,
     response: "ignored",
     when: "the tracks of a live stream have changed",
@@ -183,6 +189,7 @@ export const triggers = {
     filter: "stream",
     fields: { stream: "text", state: "text", health: "json" },
     optional: ["health"],
+    ordered: true,
     fired: true,
     response: "ignored",
     when: "a live stream's buffer became FULL, DRY, RECOVER or EMPTY",
@@ -384,6 +391,7 @@ export const triggers = {
   },
   LIVEPEER_SEGMENT_REJECTED: {
     answer: "notify",
+    filter: "stream",
     fields: { options: "json", segment: "text", track: "json", first: "text", second: "text" },
     fired: false,
     response: "ignored",

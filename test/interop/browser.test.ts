@@ -29,13 +29,10 @@ describe("the player page in Chromium", () => {
 
   /** Resolves when the page's video has moved on by two seconds. */
   async function plays(page: Page): Promise<void> {
-    const start = await page.waitForFunction(() => {
-      const video = document.querySelector("video");
-      return video && video.currentTime > 0 && video.readyState >= 3 ? { at: video.currentTime } : undefined;
-    });
-    const { at } = (await start.jsonValue()) as { at: number };
-    await page.waitForFunction((from) => (document.querySelector("video")?.currentTime ?? 0) > from + 2, at, { timeout: 20_000 });
-    const frames = await page.evaluate(() => document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames ?? 0);
+    const video = 'document.querySelector("video")';
+    const begun = await page.waitForFunction(`${video}.readyState >= 3 && ${video}.currentTime > 0 && ${video}.currentTime`);
+    await page.waitForFunction(`${video}.currentTime > ${await begun.jsonValue()} + 2`, undefined, { timeout: 20_000 });
+    const frames = await page.evaluate(`${video}.getVideoPlaybackQuality().totalVideoFrames`);
     expect(frames).toBeGreaterThan(25);
   }
 
@@ -52,15 +49,15 @@ describe("the player page in Chromium", () => {
   it("shows the reason to a refused viewer", async () => {
     const page = await browser.newPage();
     await page.goto(server.sluice.http("live.html?user=eve"));
-    await page.waitForFunction(() => /not allowed|refused|denied/i.test(document.body.innerText));
-    expect(await page.evaluate(() => document.querySelector("video")?.currentTime ?? 0)).toBe(0);
+    await page.waitForFunction("/not allowed|refused|denied/i.test(document.body.innerText)");
+    expect(await page.evaluate('document.querySelector("video")?.currentTime ?? 0')).toBe(0);
     await page.close();
   });
 
   it("waits for an offline stream and starts when it comes", async () => {
     const page = await browser.newPage();
     await page.goto(server.sluice.http("live+later.html"));
-    await page.waitForFunction(() => /offline/i.test(document.body.innerText));
+    await page.waitForFunction("/offline/i.test(document.body.innerText)");
     await using later = startEncoder(server.sluice.rtmp("live/live+later"));
     await plays(page);
     await page.close();
