@@ -20,10 +20,7 @@ export type HandlerContext = {
 };
 
 /** Code that answers a trigger. */
-export type Handler<K extends TriggerName> = (
-  payload: Payload<K>,
-  context: HandlerContext,
-) => Answer<K> | Promise<Answer<K>>;
+export type Handler<K extends TriggerName> = (payload: Payload<K>, context: HandlerContext) => Answer<K> | Promise<Answer<K>>;
 
 export type HandlerOptions<K extends TriggerName> = {
   /** Stream filter as in MistServer: names, base names, `a+`, `#tag`, `*`, `!` negation. Empty: all streams. */

@@ -1,0 +1,117 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { Agent, type Dispatcher } from "undici";
+import { HandlerFailure } from "./answer.ts";
+
+/** What a handler outside of the process answered. The typed answer of `X-Mist-Trigger-Action` will be a second field here. */
+export type Reply = { readonly text: string };
+
+export type HttpCall = {
+  readonly url: string;
+  readonly body: string;
+  /** Headers of the attempt with this number, 1 to 5; `Host` is added. */
+  readonly headers: (attempt: number) => Readonly<Record<string, string>>;
+  /** False: the answer is read to its end and dropped, of whatever length. */
+  readonly wantsAnswer: boolean;
+  /** Aborted when the time is over; its reason says so. */
+  readonly signal: AbortSignal;
+};
+
+/** Calls HTTP handlers over connections that are kept. Dispose ends the connections. */
+export interface HttpCaller extends AsyncDisposable {
+  /**
+   * Posts and gives the answer of status 200 to 299. A redirect repeats the POST, up to 6 times. A connection that fails
+   * is tried up to 5 times; a handler that is late has seen the question and is not asked again. Everything else rejects,
+   * with the signal's reason, a `HandlerFailure` or the connection's error.
+   */
+  call(call: HttpCall): Promise<Reply>;
+}
+
+const maxAttempts = 5;
+const maxRedirects = 6;
+const maxAnswer = 1 << 20;
+
+/** Makes a caller with its own connections. */
+export function createHttpCaller(): HttpCaller {
+  const agent = new Agent({
+    connections: 128,
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: 10_000,
+    // The caller's signal is the only limit.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: 3000 },
+  });
+  return {
+    async call(call) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await exchange(agent, call, attempt);
+        } catch (error) {
+          if (call.signal.aborted) throw call.signal.reason;
+          if (error instanceof HandlerFailure || attempt === maxAttempts) throw error;
+        }
+        await pause(50 * attempt, undefined, { signal: call.signal, ref: false }).catch(() => undefined);
+        if (call.signal.aborted) throw call.signal.reason;
+      }
+    },
+    [Symbol.asyncDispose]: () => agent.destroy(),
+  };
+}
+
+/** One attempt, with its redirects and, for a URL with user and password, one log-in. */
+async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<Reply> {
+  let url = new URL(call.url);
+  const extra: Record<string, string> = {};
+  for (let hop = 0; hop <= maxRedirects; hop++) {
+    const response = await agent.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method: "POST",
+      headers: { ...call.headers(attempt), ...extra },
+      body: call.body,
+      signal: call.signal,
+    });
+    const { statusCode: status, headers } = response;
+    if (status >= 200 && status <= 299) return { text: await readBody(response.body, call.wantsAnswer) };
+    await response.body.dump({ limit: 1 << 16 });
+    const cookie = [headers["set-cookie"] ?? []].flat().at(-1)?.split(";")[0];
+    if (cookie) extra.Cookie = cookie;
+    const location = [headers.location ?? []].flat()[0];
+    if (status >= 300 && status <= 399 && location !== undefined) {
+      url = redirected(url, location, extra);
+    } else if (status === 401 && url.username !== "" && !extra.Authorization && /\bbasic\b/i.test(String(headers["www-authenticate"]))) {
+      extra.Authorization = basic(url);
+    } else {
+      throw new HandlerFailure(`it answered with status ${status}, which is no answer: a no is status 200 with the text "false"`);
+    }
+  }
+  throw new HandlerFailure(`it redirected more than ${maxRedirects} times`);
+}
+
+/** The next URL. What was meant for one host is not shown to another. */
+function redirected(from: URL, location: string, extra: Record<string, string>): URL {
+  if (!URL.canParse(location, from.href)) throw new HandlerFailure("it redirected to something that is no URL");
+  const url = new URL(location, from);
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw new HandlerFailure(`it redirected to ${url.protocol}`);
+  if (url.origin !== from.origin) for (const name of Object.keys(extra)) delete extra[name];
+  return url;
+}
+
+function basic(url: URL): string {
+  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return `Basic ${Buffer.from(pair).toString("base64")}`;
+}
+
+async function readBody(body: Dispatcher.ResponseData["body"], wanted: boolean): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    if (!wanted) continue;
+    length += chunk.length;
+    // Leaving the loop closes the connection.
+    if (length > maxAnswer) throw new HandlerFailure(`its answer is longer than ${maxAnswer} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

@@ -1,0 +1,191 @@
+import { SluiceError } from "../base/errors.ts";
+import type { ServerControl } from "../base/server-control.ts";
+import type { Clock } from "../base/time.ts";
+import { HandlerFailure, type Reading, readNative, readText, tableFailure } from "./answer.ts";
+import { entryFailure, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
+import { type ExecLimits, runExecutable } from "./exec.ts";
+import { type StreamFilter, type StreamTags, streamFilter } from "./filter.ts";
+import type { HttpCaller } from "./http.ts";
+import type { Payload, TriggerName } from "./table.ts";
+import type { Handler, HandlerOptions } from "./trigger.ts";
+import { environment, type Raise, requestHeaders, type ServerIdentity } from "./wire.ts";
+
+/** One firing as a listener gets it; the text is made when the first one needs it. */
+export type Firing = {
+  readonly name: TriggerName;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly raise: () => Raise;
+};
+
+/** A handler of any sort, as the bus sees it. */
+export interface Listener {
+  readonly trigger: TriggerName;
+  /** Names it in the log. */
+  readonly label: string;
+  readonly filter: StreamFilter;
+  /** The argument's condition on the payload. */
+  readonly accepts: (payload: Readonly<Record<string, unknown>>) => boolean;
+  /** False: it is told and not asked; its answer does not count. */
+  readonly sync: boolean;
+  /** What holds when `ask` rejects. */
+  readonly onFailure: Reading;
+  /** Asks once. Rejects when there is no usable answer, and at once with the signal's reason when that is aborted. */
+  ask(firing: Firing, signal: AbortSignal): Promise<Reading>;
+}
+
+/** Time limits in milliseconds. */
+export type TriggerLimits = ExecLimits & {
+  /** A function, when its options do not say. */
+  readonly nativeMs: number;
+  /** An HTTP handler that is waited for. */
+  readonly httpMs: number;
+  /** An HTTP handler that is only told: nobody waits, and to hang up early would abort its work. */
+  readonly httpAsyncMs: number;
+  /** How long disposal waits for handlers that still run. */
+  readonly drainMs: number;
+  /** The part of a function before its first `await` blocks every viewer: from here on the log names it. */
+  readonly blockedMs: number;
+};
+
+export const defaultLimits: TriggerLimits = {
+  nativeMs: 5000,
+  httpMs: 10_000,
+  httpAsyncMs: 60_000,
+  termMs: 10_000,
+  killMs: 14_000,
+  drainMs: 5000,
+  blockedMs: 100,
+};
+
+/** What listeners use of the bus. */
+export type Surroundings = {
+  readonly clock: Clock;
+  readonly limits: TriggerLimits;
+  readonly server: ServerIdentity;
+  readonly http: HttpCaller;
+  readonly tagsOf: StreamTags;
+  /** What functions may do with the server. */
+  readonly control: () => ServerControl;
+  /** Writes a complaint about a handler, once for each kind. */
+  readonly complain: (kind: string, message: string) => void;
+};
+
+/** A function as listener. Throws "config.invalid" when an option cannot be used. */
+export function nativeListener<K extends TriggerName>(
+  trigger: K,
+  handler: Handler<K>,
+  options: Partial<HandlerOptions<K>>,
+  around: Surroundings,
+  ordinal: number,
+): Listener {
+  const label = `function ${handler.name && handler.name !== trigger ? `"${handler.name}"` : `#${ordinal}`}`;
+  const limitMs = options.timeoutMs ?? around.limits.nativeMs;
+  if (!(limitMs > 0)) throw new SluiceError("config.invalid", `${trigger}: timeoutMs is ${limitMs}; there must be milliseconds above 0`);
+  return {
+    trigger,
+    label,
+    filter: streamFilter(options.streams ?? [], around.tagsOf),
+    accepts: () => true,
+    sync: true,
+    onFailure: options.onFail === undefined ? tableFailure(trigger) : readOnFail(trigger, options.onFail),
+    async ask({ name, payload }, signal) {
+      using limited = limit(around.clock, signal, limitMs);
+      const started = around.clock.monotonic();
+      const answer = handler(payload as Payload<K>, { signal: limited.signal, server: around.control() });
+      const blocked = Math.round(around.clock.monotonic() - started);
+      if (blocked >= around.limits.blockedMs) {
+        around.complain(
+          `${trigger} ${label} blocked`,
+          `${trigger}: ${label} blocked the server for ${blocked} ms before it gave its answer or waited for something; use await, or a worker`,
+        );
+      }
+      return readNative(name, await unlessAborted(answer, limited.signal));
+    },
+  };
+}
+
+/** An entry of a MistServer-shaped configuration as listener. */
+export function configuredListener(trigger: TriggerName, entry: HandlerEntry, around: Surroundings): Listener {
+  return {
+    trigger,
+    label: handlerLabel(entry),
+    filter: streamFilter(entry.streams, around.tagsOf),
+    accepts: argumentCondition(trigger, entry.params),
+    sync: entry.sync,
+    onFailure: entryFailure(trigger, entry),
+    ask: isUrl(entry.handler)
+      ? (firing, signal) => askHttp(firing, entry, around, signal)
+      : (firing, signal) => askExec(firing, entry, around, signal),
+  };
+}
+
+async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal): Promise<Reading> {
+  using limited = limit(around.clock, signal, entry.sync ? around.limits.httpMs : around.limits.httpAsyncMs);
+  const raise = firing.raise();
+  const reply = await around.http.call({
+    url: entry.handler,
+    body: raise.body,
+    headers: (attempt) => requestHeaders(raise, around.server, attempt),
+    wantsAnswer: entry.sync,
+    signal: limited.signal,
+  });
+  return entry.sync ? readText(firing.name, reply.text) : undefined;
+}
+
+async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal): Promise<Reading> {
+  const raise = firing.raise();
+  const reply = await runExecutable({
+    path: entry.handler,
+    argument: raise.name,
+    body: raise.body,
+    environment: environment(raise, around.server, entry.default),
+    wantsAnswer: entry.sync,
+    limits: around.limits,
+    clock: around.clock,
+    signal,
+  });
+  return entry.sync ? readText(firing.name, reply.text) : undefined;
+}
+
+/** LIVE_BANDWIDTH fires from `params` bytes per second on; no other trigger has an argument. */
+function argumentCondition(trigger: TriggerName, params: string | undefined): Listener["accepts"] {
+  if (trigger !== "LIVE_BANDWIDTH") return () => true;
+  const least = Number.parseInt(params ?? "0", 10) || 0;
+  return (payload) => Number(payload.bytesPerSecond) >= least;
+}
+
+function readOnFail(trigger: TriggerName, value: unknown): Reading {
+  try {
+    return readNative(trigger, value);
+  } catch (cause) {
+    throw new SluiceError("config.invalid", `${trigger}: onFail is no answer of this trigger`, { cause });
+  }
+}
+
+/** A signal that is aborted with `outer`, or after `ms`. Dispose when the work is done. */
+function limit(clock: Clock, outer: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const onOuter = (): void => controller.abort(outer.reason);
+  if (outer.aborted) onOuter();
+  outer.addEventListener("abort", onOuter, { once: true });
+  const timer = clock.after(ms, () => controller.abort(new HandlerFailure(`it gave no answer within ${ms} ms`)));
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      timer[Symbol.dispose]();
+      outer.removeEventListener("abort", onOuter);
+    },
+  };
+}
+
+/** The promise, unless the signal is aborted first; what the promise does afterwards is nobody's business any more. */
+function unlessAborted<T>(value: T | Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    Promise.resolve(value)
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
