@@ -6,7 +6,13 @@ export type Allow = { readonly kind: "allow"; readonly recheckEvery?: Duration }
  * Refuse. The reason is shown to the client that is refused, to the log and to the API.
  * A viewer's refusal is remembered for 600 seconds, or for `denyFor`; 0 asks again at the next try.
  */
-export type Deny = { readonly kind: "deny"; readonly reason: string; readonly denyFor?: Duration };
+export type Deny = {
+  readonly kind: "deny";
+  readonly reason: string;
+  readonly denyFor?: Duration;
+  /** Set by the trigger bus when nobody said no but a handler failed: who watches already is not touched by that. */
+  readonly failed?: true;
+};
 /** Go on under another name, URL or source. */
 export type Rewrite = { readonly kind: "rewrite"; readonly to: string };
 /** Go on with the value that was there before the question. */
