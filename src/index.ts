@@ -1,1 +1,2 @@
 export { type Allow, allow, type Deny, deny, type Keep, keep, type Rewrite, rewrite } from "./base/decision.ts";
+export { type Config, defineConfig, type HandlerSetting, type StreamSetting, type TriggerEntry, type TriggerSetting } from "./config/define.ts";

@@ -1,0 +1,177 @@
+import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { LoadedConfiguration } from "./load.ts";
+import type { SettingsPatch } from "./mist-shape.ts";
+import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
+import { type SettingValues, type Settings, type StreamSettings, streamSettings, withDefaults } from "./settings.ts";
+
+/** Where changes are kept. A key's value is plain JSON; null means: not what the file says, but the default. */
+export interface ChangeStore {
+  read(): Promise<ReadonlyMap<string, unknown>>;
+  /** All or none; what was written when this resolves is there after a crash. */
+  write(changes: ReadonlyMap<string, unknown>): Promise<void>;
+}
+
+/** Maps whose entries are kept one by one, so that the file may gain others later. */
+const maps = ["streams", "account", "kept"] as const;
+type MapKey = (typeof maps)[number];
+
+/** The configuration in force, and the one way to change it while the server runs. */
+export class Configuration {
+  #settings: Settings;
+  #values: SettingValues;
+  readonly #overrides: SettingValues;
+  readonly #store: ChangeStore;
+  readonly #listeners = new Set<(settings: Settings, before: Settings) => void>();
+  #streams = new Map<string, StreamSettings>();
+  #queue: Promise<void> = Promise.resolve();
+
+  /** Use `openConfiguration`. */
+  constructor(values: SettingValues, overrides: SettingValues, store: ChangeStore) {
+    this.#values = values;
+    this.#overrides = overrides;
+    this.#store = store;
+    this.#settings = withDefaults({ ...values, ...overrides });
+  }
+
+  /** Never changed in place: a change puts another object here. */
+  get settings(): Settings {
+    return this.#settings;
+  }
+  get defaultSource(): string | undefined {
+    return this.#settings.defaultSource;
+  }
+  get defaultStream(): string {
+    return this.#settings.defaultStream;
+  }
+  /** The session and token modes; `Settings` holds them under the same names. */
+  get sessions(): Settings {
+    return this.#settings;
+  }
+
+  /** What is configured under this base name. */
+  stream(base: string): StreamSettings | undefined {
+    const entries = this.#settings.streams;
+    if (!Object.hasOwn(entries, base)) return undefined;
+    let settings = this.#streams.get(base);
+    const entry = entries[base];
+    if (!settings && entry) this.#streams.set(base, (settings = streamSettings(entry)));
+    return settings;
+  }
+
+  /**
+   * Makes one change after the other: `update` gets the settings in force and gives what is to be different.
+   * It is kept in the store before it counts. Rejects with "config.invalid", and changes nothing, if a value is wrong.
+   */
+  change(update: (settings: Settings) => SettingsPatch): Promise<void> {
+    const done = this.#queue.then(() => this.#apply(update(this.#settings)));
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  /** Calls `run` after each change; dispose to stop. */
+  onChange(run: (settings: Settings, before: Settings) => void): Disposable {
+    this.#listeners.add(run);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(run) };
+  }
+
+  async #apply(patch: SettingsPatch): Promise<void> {
+    const changes = changesOf(patch, this.#values);
+    if (changes.size === 0) return;
+    for (const [key, value] of changes) checkChange(key, value, "the change");
+    await this.#store.write(changes);
+    const before = this.#settings;
+    this.#values = lay(changes, this.#values);
+    this.#settings = withDefaults({ ...this.#values, ...this.#overrides });
+    this.#streams = new Map();
+    for (const run of [...this.#listeners]) run(this.#settings, before);
+  }
+}
+
+/** Lays the kept changes over what was loaded and says in the log which settings of the file do not count because of them. */
+export async function openConfiguration(loaded: LoadedConfiguration, store: ChangeStore, log: Log): Promise<Configuration> {
+  const kept = new Map<string, unknown>();
+  for (const [key, value] of await store.read()) {
+    try {
+      checkChange(key, value, "the store");
+      kept.set(key, value);
+    } catch (error) {
+      if (!isSluiceError(error, "config.invalid")) throw error;
+      log.write("WARN", `A kept change cannot be used and is ignored: ${messageOf(error)}`);
+    }
+  }
+  if (kept.size > 0) {
+    const file = loaded.file ?? "the built-in configuration";
+    log.write("CONF", `What was changed through the API counts before ${file}: ${[...kept.keys()].join(", ")}`);
+  }
+  return new Configuration(lay(kept, loaded.values), loaded.overrides, store);
+}
+
+/** A patch as rows of the store: maps entry by entry, what is gone as null. Rows that would change nothing are left out. */
+function changesOf(patch: SettingsPatch, current: SettingValues): Map<string, unknown> {
+  const changes = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === undefined) continue;
+    if (!isMapKey(key)) {
+      if (!sameJson(value ?? undefined, current[key as keyof Settings])) changes.set(key, value);
+      continue;
+    }
+    const before: Readonly<Record<string, unknown>> = current[key] ?? {};
+    const after: Readonly<Record<string, unknown>> = value === null ? {} : (value as Readonly<Record<string, unknown>>);
+    for (const name of Object.keys(before)) if (!Object.hasOwn(after, name)) changes.set(`${key}.${name}`, null);
+    for (const [name, entry] of Object.entries(after)) {
+      const same = Object.hasOwn(before, name) && sameJson(before[name], entry);
+      if (!same) changes.set(`${key}.${name}`, entry ?? null);
+    }
+  }
+  return changes;
+}
+
+function lay(changes: ReadonlyMap<string, unknown>, values: SettingValues): SettingValues {
+  const result: Record<string, unknown> = { ...values };
+  for (const [row, value] of changes) {
+    const [key, name] = partsOf(row);
+    if (name === undefined) {
+      if (value === null) delete result[key];
+      else result[key] = value;
+      continue;
+    }
+    const entries = new Map(Object.entries((result[key] ?? {}) as Readonly<Record<string, unknown>>));
+    if (value === null) entries.delete(name);
+    else entries.set(name, value);
+    result[key] = Object.fromEntries(entries);
+  }
+  return result;
+}
+
+/** Throws "config.invalid" unless the row is one that a change may write. */
+function checkChange(row: string, value: unknown, where: string): void {
+  const [key, name] = partsOf(row);
+  if (name !== undefined) {
+    if (key === "streams") checkStreamName(name, where);
+    if (value === null || key === "kept" || isObject(value)) return;
+  } else if (key in settingSchemas) {
+    if (value !== null) parseSetting(key as keyof typeof settingSchemas, value, where);
+    return;
+  } else if (key === "triggers" ? value === null || isObject(value) : key === "connectors" && (value === null || Array.isArray(value))) {
+    return;
+  }
+  throw new SluiceError("config.invalid", `${where}: ${row} cannot be set`);
+}
+
+function partsOf(row: string): readonly [key: string, name?: string] {
+  const dot = row.indexOf(".");
+  return dot > 0 && isMapKey(row.slice(0, dot)) ? [row.slice(0, dot), row.slice(dot + 1)] : [row];
+}
+
+function isMapKey(key: string): key is MapKey {
+  return (maps as readonly string[]).includes(key);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function sameJson(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}

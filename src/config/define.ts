@@ -1,0 +1,89 @@
+import type { LogKind } from "../base/log.ts";
+import type { TriggerName } from "../triggers/table.ts";
+import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
+import type { Account, Latency } from "./settings.ts";
+
+/** A handler with its options: which streams, how long it may take, what holds when it fails. */
+export type HandlerSetting<K extends TriggerName> = Partial<HandlerOptions<K>> & { readonly handle: Handler<K> };
+
+/** An HTTP handler (`http://...`) or an executable (a path), in MistServer's object form. Further keys are kept. */
+export type TriggerEntry = {
+  readonly handler: string;
+  /** True: wait for the answer and use it. */
+  readonly sync?: boolean;
+  readonly streams?: readonly string[];
+  readonly params?: string | null;
+  /** The answer when the handler fails. */
+  readonly default?: string | null;
+  /** Functions belong into `handle`. */
+  readonly handle?: never;
+};
+
+/** MistServer's older form: handler, sync, streams. */
+export type TriggerTuple = readonly [handler: string, sync?: boolean, streams?: readonly string[], fallback?: string];
+
+/** What may stand for one trigger: a function, or one or more handlers of any form, run in order. */
+export type TriggerSetting<K extends TriggerName> =
+  | Handler<K>
+  | HandlerSetting<K>
+  | TriggerEntry
+  | readonly (Handler<K> | HandlerSetting<K> | TriggerEntry | TriggerTuple)[];
+
+/** A stream: its source alone, or an object with MistServer's keys. */
+export type StreamSetting =
+  | string
+  | {
+      readonly source: string;
+      readonly name?: string;
+      readonly fallback_stream?: string;
+      readonly always_on?: boolean | 0 | 1;
+      readonly tags?: readonly string[];
+      /** ms of media kept. */
+      readonly DVR?: number;
+      /** ms, least length of a segment. */
+      readonly segmentsize?: number;
+      readonly resume?: boolean | 0 | 1;
+      /** s that an unused input stays open. */
+      readonly inputtimeout?: number;
+      readonly cut?: number;
+      readonly maxkeepaway?: number;
+      readonly idleTime?: number;
+      readonly pagetimeout?: number;
+      readonly stop_sessions?: unknown;
+      readonly processes?: unknown;
+      readonly debug?: unknown;
+    };
+
+/** What a person writes. Everything may be left out; docs and defaults are those of `Settings`. */
+export type Config = {
+  readonly host?: string;
+  readonly rtmpHost?: string;
+  readonly httpHost?: string;
+  readonly apiHost?: string;
+  readonly rtmpPort?: number;
+  readonly httpPort?: number;
+  readonly apiPort?: number;
+  readonly data?: string;
+  readonly logLevel?: LogKind | Lowercase<LogKind>;
+  readonly latency?: Latency;
+  readonly serverid?: string;
+  readonly streams?: Readonly<Record<string, StreamSetting>>;
+  readonly defaultSource?: string;
+  readonly defaultStream?: string;
+  readonly trustedproxy?: readonly string[];
+  readonly sessionViewerMode?: number;
+  readonly sessionInputMode?: number;
+  readonly sessionOutputMode?: number;
+  readonly sessionUnspecifiedMode?: number;
+  readonly sessionStreamInfoMode?: number;
+  readonly tknMode?: number;
+  readonly accesslog?: string;
+  readonly account?: Readonly<Record<string, Account>>;
+  readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };
+  readonly protocols?: Readonly<Record<string, unknown>>;
+};
+
+/** Gives the configuration back as it is; it is there for the types: handlers get and answer what the trigger table says. */
+export function defineConfig(config: Config): Config {
+  return config;
+}

@@ -1,0 +1,217 @@
+import { isSluiceError, messageOf } from "../base/errors.ts";
+import type { Protocol } from "../protocols/protocol.ts";
+import { triggers } from "../triggers/table.ts";
+import { problem } from "./problem.ts";
+import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
+import type { Account, ConnectorEntry, SettingValues, Settings, StreamEntry } from "./settings.ts";
+
+/** A change of settings: a member that is not there stays as it is, null goes back to the default. */
+export type SettingsPatch = { readonly [K in keyof Settings]?: Settings[K] | null | undefined };
+
+type Reading = { readonly where: string; readonly protocols: readonly Protocol[]; readonly warn: (text: string) => void };
+
+/** Keys at the top of a MistServer configuration file that our own shape does not have. */
+const topKeys = [
+  "config",
+  "auto_push",
+  "autopushes",
+  "bandwidth",
+  "external_writers",
+  "extwriters",
+  "jwks",
+  "push_settings",
+  "streamkeys",
+  "tags",
+  "ui_settings",
+  "variables",
+];
+
+/** Connectors whose port and interface are settings of ours. */
+const listeners = { HTTP: ["httpPort", "httpHost"], RTMP: ["rtmpPort", "rtmpHost"] } as const;
+
+/** MistServer reads 0 as "not set" in these. */
+const zeroIsUnset = ["sessionViewerMode", "sessionInputMode", "sessionOutputMode", "sessionStreamInfoMode"];
+
+/** True if a JSON configuration has the shape of a MistServer's. */
+export function isMistShape(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isObject(value) && topKeys.some((key) => Object.hasOwn(value, key));
+}
+
+/**
+ * Reads a MistServer configuration. What Sluice does not have is a warning; a wrong type is `SluiceError` "config.invalid".
+ */
+export function readMistShape(
+  raw: Readonly<Record<string, unknown>>,
+  where: string,
+  protocols: readonly Protocol[],
+): { readonly values: SettingValues; readonly warnings: readonly string[] } {
+  const warnings: string[] = [];
+  const warn = (text: string): void => void warnings.push(`${where}: ${text}`);
+  const config = raw["config"] ?? {};
+  if (!isObject(config)) throw problem(where, ["config"], config, "an object");
+  const values: Record<string, unknown> = {};
+  for (const [member, value] of Object.entries(config)) {
+    const unset = value === null || value === undefined || (value === 0 && zeroIsUnset.includes(member));
+    if (unset) continue;
+    const { kept, ...patch } = readConfigMember(member, value, { where, protocols, warn }) ?? {};
+    for (const [key, setting] of Object.entries(patch)) if (setting !== null) values[key] = setting;
+    if (kept) values["kept"] = { ...(values["kept"] as Settings["kept"] | undefined), ...kept };
+  }
+  values["streams"] = readStreams(raw["streams"], where, warn);
+  values["account"] = readAccounts(raw["account"], where);
+  const without = topKeys.slice(1).filter((key) => hasContent(raw[key]));
+  if (without.length > 0) warn(`Sluice has nothing for ${without.join(", ")}; they are ignored`);
+  return { values, warnings };
+}
+
+/**
+ * The change that one member of MistServer's `config` means, from a file or from the API; undefined for members that
+ * MistServer does not take either. Null resets. Throws `SluiceError` "config.invalid" if the value is of the wrong kind.
+ */
+export function readConfigMember(member: string, value: unknown, reading: Reading): SettingsPatch | undefined {
+  const { where } = reading;
+  switch (member) {
+    case "controller":
+      return readController(value, where);
+    case "protocols":
+      return readConnectors(value, reading);
+    case "triggers":
+      return { triggers: readTriggerEntries(value, reading) };
+    case "trustedproxy":
+      return { trustedproxy: readProxies(value, where) };
+    case "sessionViewerMode":
+    case "sessionInputMode":
+    case "sessionOutputMode":
+    case "sessionUnspecifiedMode":
+    case "sessionStreamInfoMode":
+    case "tknMode":
+      return { [member]: value === null ? null : parseMember(member, wholeNumber(value), where) };
+    case "serverid":
+    case "accesslog":
+    case "defaultStream":
+      return { [member]: value === null ? null : parseMember(member, value, where) };
+    case "prometheus":
+    case "debug":
+    case "location":
+      return { kept: { [member]: value } };
+    default:
+      return undefined;
+  }
+}
+
+function parseMember<K extends keyof typeof settingSchemas>(member: K, value: unknown, where: string): unknown {
+  return parseSetting(member, value, `${where} (config)`);
+}
+
+function readController(value: unknown, where: string): SettingsPatch {
+  if (value === null) return { apiPort: null, apiHost: null, kept: { controllerUser: undefined } };
+  if (!isObject(value)) throw problem(where, ["config", "controller"], value, "an object with `port` and `interface`");
+  const username = value["username"];
+  return {
+    ...listening(value, ["apiPort", "apiHost"], where, ["config", "controller"]),
+    ...(typeof username === "string" && { kept: { controllerUser: username } }),
+  };
+}
+
+function readConnectors(value: unknown, { where, protocols, warn }: Reading): SettingsPatch {
+  const reset = { connectors: null, httpPort: null, httpHost: null, rtmpPort: null, rtmpHost: null };
+  if (value === null) return reset;
+  if (!Array.isArray(value)) throw problem(where, ["config", "protocols"], value, "a list of objects with a `connector`");
+  const connectors: ConnectorEntry[] = [];
+  let patch: SettingsPatch = reset;
+  const unknown: string[] = [];
+  for (const [index, item] of value.entries()) {
+    const path = ["config", "protocols", index];
+    const connector = isObject(item) ? item["connector"] : undefined;
+    if (!isObject(item) || typeof connector !== "string") throw problem(where, path, item, "an object with a `connector`");
+    const { online: _online, ...options } = item;
+    const entry = { ...options, connector };
+    if (connectors.some((other) => sameJson(other, entry))) continue;
+    connectors.push(entry);
+    if (!isKnownConnector(connector, protocols)) unknown.push(connector);
+    if (connector === "HTTP" || connector === "RTMP") patch = { ...patch, ...listening(item, listeners[connector], where, path) };
+  }
+  if (unknown.length > 0) warn(`Sluice does not have the connector${unknown.length > 1 ? "s" : ""} ${[...new Set(unknown)].join(", ")}`);
+  return { ...patch, connectors };
+}
+
+/** True for connectors that Sluice has. */
+export function isKnownConnector(connector: string, protocols: readonly Protocol[]): boolean {
+  return connector in listeners || protocols.some((protocol) => protocol.connector === connector);
+}
+
+function listening(
+  value: Readonly<Record<string, unknown>>,
+  [portKey, hostKey]: readonly ["apiPort" | "httpPort" | "rtmpPort", "apiHost" | "httpHost" | "rtmpHost"],
+  where: string,
+  path: readonly PropertyKey[],
+): SettingsPatch {
+  const port = value["port"];
+  const address = value["interface"];
+  if (address !== undefined && address !== null && typeof address !== "string") {
+    throw problem(where, [...path, "interface"], address, "an address to listen on");
+  }
+  return {
+    [portKey]:
+      port === undefined || port === null || port === "" ? null : parseSetting(portKey, wholeNumber(port), `${where} (${path.join(".")})`),
+    [hostKey]: address === undefined || address === null || address === "" ? null : address,
+  };
+}
+
+/** The whole object as it is, for exact read-back; a value that is no object means no triggers. */
+function readTriggerEntries(value: unknown, { warn }: Reading): Settings["triggers"] | null {
+  if (!isObject(value)) return null;
+  const strangers = Object.keys(value).filter((name) => !Object.hasOwn(triggers, name));
+  if (strangers.length > 0) warn(`triggers that never fire here: ${strangers.join(", ")}`);
+  return value;
+}
+
+function readProxies(value: unknown, where: string): readonly string[] | null {
+  if (value === null) return null;
+  if (typeof value === "string") return value.split(/[\s,]+/).filter((entry) => entry !== "");
+  return parseSetting("trustedproxy", value, where);
+}
+
+function readStreams(value: unknown, where: string, warn: (text: string) => void): Readonly<Record<string, StreamEntry>> {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw problem(where, ["streams"], value, "an object with stream names as keys");
+  const streams: [string, StreamEntry][] = [];
+  for (const [name, entry] of Object.entries(value)) {
+    try {
+      streams.push([name, parseLooseStream(name, entry, where)]);
+    } catch (error) {
+      if (!isSluiceError(error, "config.invalid")) throw error;
+      warn(`${messageOf(error).replace(`${where}: `, "")}; the stream is left out`);
+    }
+  }
+  return Object.fromEntries(streams);
+}
+
+function readAccounts(value: unknown, where: string): Readonly<Record<string, Account>> {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw problem(where, ["account"], value, "an object with user names as keys");
+  return Object.fromEntries(
+    Object.entries(value).map(([name, account]): [string, Account] => {
+      const password = isObject(account) ? account["password"] : undefined;
+      if (typeof password !== "string") throw problem(where, ["account", name, "password"], password, "the MD5 of the password");
+      return [name, { password: password.toLowerCase() }];
+    }),
+  );
+}
+
+/** MistServer takes numbers as text too. */
+function wholeNumber(value: unknown): unknown {
+  return typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+}
+
+function hasContent(value: unknown): boolean {
+  return typeof value === "object" && value !== null ? Object.keys(value).length > 0 : false;
+}
+
+function sameJson(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,166 @@
+import { z } from "zod";
+import { SluiceError } from "../base/errors.ts";
+import { type LogKind, logKinds } from "../base/log.ts";
+import { streamName } from "../base/stream-name.ts";
+import { describeProblem, describeUnknown } from "./problem.ts";
+import { latencies, type SettingValues } from "./settings.ts";
+
+const integer = (low: number, high: number, words: string) => z.number(words).int(words).min(low, words).max(high, words);
+const text = (words = "a text") => z.string(words);
+const host = text("an address to listen on, such as 0.0.0.0, 127.0.0.1 or ::").min(1, "an address, such as 0.0.0.0 or ::");
+const port = integer(0, 65_535, "a port number from 0 to 65535");
+const mask = (what: string) => integer(0, 15, `a number from 0 to 15, the sum of ${what}`);
+const sessionMask = mask("8 (stream), 4 (address), 2 (token), 1 (protocol)");
+const milliseconds = z.number("a number of milliseconds").min(0, "a number of milliseconds, not below 0");
+const seconds = z.number("a number of seconds").min(0, "a number of seconds, not below 0");
+const onOff = z.union([z.boolean(), z.literal(0), z.literal(1)], "true or false");
+const list = (words: string) => z.array(text(words), words);
+
+/** The keys of a stream that MistServer knows; those without an effect here are accepted and kept. */
+const streamShape = {
+  source: text('a source, such as "push://" or "/path/to/file.mp4"'),
+  name: text().optional(),
+  fallback_stream: text("the name of a stream").optional(),
+  always_on: onOff.optional(),
+  tags: list("a list of texts").optional(),
+  DVR: milliseconds.optional(),
+  segmentsize: milliseconds.optional(),
+  resume: onOff.optional(),
+  inputtimeout: seconds.optional(),
+  cut: milliseconds.optional(),
+  maxkeepaway: milliseconds.optional(),
+  idleTime: milliseconds.optional(),
+  pagetimeout: seconds.optional(),
+  stop_sessions: z.unknown().optional(),
+  processes: z.unknown().optional(),
+  debug: z.unknown().optional(),
+};
+
+const shorthand = (value: unknown): unknown => (typeof value === "string" ? { source: value } : value);
+const streamWords = "a source as text, or an object with a `source`";
+const strictStream = z.preprocess(shorthand, z.strictObject(streamShape, streamWords));
+
+const numeric = z.union([z.number(), z.string().regex(/^\s*\d*(\.\d+)?\s*$/), z.null()], "a number");
+const looseSwitch = z.union([z.boolean(), z.number(), z.string(), z.null()], "true or false");
+/** A stream in MistServer's shape and through the API: unknown keys pass, numbers and switches may be written loosely. */
+const looseStream = z.looseObject(
+  {
+    source: z.union([z.string(), z.null()], "a source as text").default(null),
+    fallback_stream: z.union([z.string(), z.null()], "the name of a stream").optional(),
+    tags: z.union([z.array(z.string()), z.string(), z.null()], "a list of texts").optional(),
+    always_on: looseSwitch.optional(),
+    resume: looseSwitch.optional(),
+    DVR: numeric.optional(),
+    segmentsize: numeric.optional(),
+    inputtimeout: numeric.optional(),
+  },
+  "an object with a `source`",
+);
+
+const accountWords = "the MD5 of the password in 32 lower-case hexadecimal digits (printf %s PASSWORD | md5sum)";
+const account = z.strictObject({ password: text(accountWords).regex(/^[0-9a-f]{32}$/, accountWords) }, "an object with a `password`");
+
+const kindByName = new Map<string, LogKind>(logKinds.map((kind) => [kind.toLowerCase(), kind]));
+const logLevelWords = `one of ${logKinds.join(", ")}`;
+
+/** Every setting that stands for itself. `triggers` and `protocols` are read by their own parts. */
+export const settingSchemas = {
+  host,
+  rtmpHost: host,
+  httpHost: host,
+  apiHost: host,
+  rtmpPort: port,
+  httpPort: port,
+  apiPort: port,
+  data: text("the path of a directory").min(1, "the path of a directory"),
+  logLevel: z.preprocess(
+    (value) => (typeof value === "string" ? (kindByName.get(value.toLowerCase()) ?? value) : value),
+    z.enum(logKinds, logLevelWords),
+  ),
+  latency: z.enum(latencies, `one of ${latencies.join(", ")}`),
+  serverid: text(),
+  defaultSource: text('a source, such as "push://"'),
+  defaultStream: text("the name of a stream, or empty"),
+  trustedproxy: list("a list of addresses, ranges or host names"),
+  sessionViewerMode: sessionMask,
+  sessionInputMode: sessionMask,
+  sessionOutputMode: sessionMask,
+  sessionUnspecifiedMode: sessionMask,
+  sessionStreamInfoMode: integer(1, 4, "1 (as viewer), 2 (as output), 3 (no session) or 4 (unspecified)"),
+  tknMode: mask("1 (read from query), 2 (read from cookie), 4 (write into URLs), 8 (write as cookie)"),
+  accesslog: text('empty, "LOG" or the path of a file'),
+} as const;
+
+const ownShape = {
+  ...settingSchemas,
+  streams: z.record(z.string(), strictStream, "an object with stream names as keys"),
+  account: z.record(z.string(), account, "an object with user names as keys"),
+  triggers: z.record(z.string(), z.unknown(), "an object with trigger names as keys"),
+  protocols: z.record(z.string(), z.unknown(), "an object with protocol names as keys"),
+};
+
+const ownSchema = z.strictObject(ownShape, "an object").partial();
+
+/** The names of all settings of our own shape. */
+export const settingNames = Object.keys(ownShape);
+
+export type OwnShape = z.infer<typeof ownSchema>;
+
+/** Checks our own shape but for `triggers` and `protocols`. Throws `SluiceError` "config.invalid" with a line for each wrong field. */
+export function parseOwnShape(value: unknown, where: string): OwnShape {
+  const result = ownSchema.safeParse(value);
+  if (!result.success) throw problemsOf(result.error, value, where);
+  for (const name of Object.keys(result.data.streams ?? {})) checkStreamName(name, where);
+  return result.data;
+}
+
+/** Checks one stream in MistServer's shape; throws "config.invalid". What the API adds to a stream when it shows it is left out. */
+export function parseLooseStream(name: string, value: unknown, where: string): NonNullable<SettingValues["streams"]>[string] {
+  checkStreamName(name, where);
+  const result = looseStream.safeParse(value);
+  if (!result.success) throw problemsOf(result.error, value, where, ["streams", name]);
+  const { name: _name, online: _online, error: _error, ...entry } = result.data;
+  return entry;
+}
+
+/** Checks a single setting; throws "config.invalid" naming it. */
+export function parseSetting<K extends keyof typeof settingSchemas>(
+  key: K,
+  value: unknown,
+  where: string,
+): z.infer<(typeof settingSchemas)[K]> {
+  const result = settingSchemas[key].safeParse(value);
+  if (!result.success) throw problemsOf(result.error, value, where, [key]);
+  return result.data as z.infer<(typeof settingSchemas)[K]>;
+}
+
+/** A configured name is a base name in its final form, since that is what clients' names are made into. */
+export function checkStreamName(name: string, where: string): void {
+  const clean = streamName(name);
+  if (clean === name && clean !== "" && !clean.includes("+")) return;
+  const advice = clean.replace(/\+.*$/, "");
+  throw new SluiceError(
+    "config.invalid",
+    `${where}: streams[${JSON.stringify(name)}] is no stream name; use a-z, 0-9, "_", "." and "-"${advice === "" ? "" : `: "${advice}"`}`,
+  );
+}
+
+function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: readonly PropertyKey[] = []): SluiceError {
+  const lines = error.issues.flatMap((issue) => {
+    const path = [...prefix, ...issue.path];
+    if (issue.code !== "unrecognized_keys") return [describeProblem(path, valueAt(root, issue.path), issue.message)];
+    const known = path.length === 0 ? settingNames : path[0] === "streams" ? Object.keys(streamShape) : ["password"];
+    return issue.keys.map((key) => describeUnknown([...path, key], known));
+  });
+  const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];
+  return new SluiceError("config.invalid", [...lines.slice(0, 10).map((line) => `${where}: ${line}`), ...more].join("\n"));
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[part];
+  }
+  return value;
+}

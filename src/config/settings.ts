@@ -1,0 +1,144 @@
+import type { LogKind } from "../base/log.ts";
+
+/** How long packets may be gathered before they are written: less delay costs more writes. */
+export const latencies = ["low", "normal", "high"] as const;
+export type Latency = (typeof latencies)[number];
+
+/** A configured stream as it was written, MistServer's keys; `streamSettings` reads it. Unknown keys are kept. */
+export type StreamEntry = { readonly source: string | null } & Readonly<Record<string, unknown>>;
+
+/** One listener or output as MistServer's `config.protocols` has it. Unknown keys are kept. */
+export type ConnectorEntry = { readonly connector: string } & Readonly<Record<string, unknown>>;
+
+/** An account of the API. `password` is the MD5 of the password in lower-case hex, as MistServer stores it. */
+export type Account = { readonly password: string };
+
+/** The whole configuration in force. Plain data: it can be stored, compared and shown (but for `account`). */
+export type Settings = {
+  /** Address that all ports listen on unless the three below say otherwise. */
+  readonly host: string;
+  readonly rtmpHost: string;
+  readonly httpHost: string;
+  readonly apiHost: string;
+  /** TCP ports; 0 takes any free one. */
+  readonly rtmpPort: number;
+  readonly httpPort: number;
+  readonly apiPort: number;
+  /** Directory for what must survive. */
+  readonly data: string;
+  /** The least urgent kind of line that is written. */
+  readonly logLevel: LogKind;
+  readonly latency: Latency;
+  /** Name for people; goes to handlers as `X-Name`. */
+  readonly serverid: string;
+  readonly streams: Readonly<Record<string, StreamEntry>>;
+  /** Source of names that are not configured; undefined refuses them. */
+  readonly defaultSource: string | undefined;
+  /** Shown instead of a stream that cannot be opened; empty: none. */
+  readonly defaultStream: string;
+  /** Addresses, ranges and host names that may say for whom they speak; loopback always may. */
+  readonly trustedproxy: readonly string[];
+  readonly sessionViewerMode: number;
+  readonly sessionInputMode: number;
+  readonly sessionOutputMode: number;
+  readonly sessionUnspecifiedMode: number;
+  readonly sessionStreamInfoMode: number;
+  readonly tknMode: number;
+  /** "": none, "LOG": a line in the log, else a file's path. */
+  readonly accesslog: string;
+  readonly account: Readonly<Record<string, Account>>;
+  /** HTTP and executable handlers, MistServer's shape, exactly as they were given. */
+  readonly triggers: Readonly<Record<string, unknown>>;
+  /** Options by protocol name. */
+  readonly protocols: Readonly<Record<string, unknown>>;
+  /** MistServer's list of connectors; undefined: all that Sluice has. */
+  readonly connectors: readonly ConnectorEntry[] | undefined;
+  /** Settings of MistServer that have no effect here but are kept and shown: `prometheus`, `debug`, `location`. */
+  readonly kept: Readonly<Record<string, unknown>>;
+};
+
+/** Settings before the defaults are filled in. */
+export type SettingValues = { readonly [K in keyof Settings]?: Settings[K] | undefined };
+
+/** Fills in the defaults. Without any `streams` every name may be pushed to; with some, only those. */
+export function withDefaults(values: SettingValues): Settings {
+  const host = values.host ?? "0.0.0.0";
+  return {
+    host,
+    rtmpHost: values.rtmpHost ?? host,
+    httpHost: values.httpHost ?? host,
+    apiHost: values.apiHost ?? host,
+    rtmpPort: values.rtmpPort ?? 1935,
+    httpPort: values.httpPort ?? 8080,
+    apiPort: values.apiPort ?? 4242,
+    data: values.data ?? "data",
+    logLevel: values.logLevel ?? "INFO",
+    latency: values.latency ?? "normal",
+    serverid: values.serverid ?? "",
+    streams: values.streams ?? {},
+    defaultSource: values.defaultSource ?? (values.streams === undefined ? "push://" : undefined),
+    defaultStream: values.defaultStream ?? "",
+    trustedproxy: values.trustedproxy ?? [],
+    sessionViewerMode: values.sessionViewerMode ?? 14,
+    sessionInputMode: values.sessionInputMode ?? 15,
+    sessionOutputMode: values.sessionOutputMode ?? 15,
+    sessionUnspecifiedMode: values.sessionUnspecifiedMode ?? 0,
+    sessionStreamInfoMode: values.sessionStreamInfoMode ?? 1,
+    tknMode: values.tknMode ?? 15,
+    accesslog: values.accesslog ?? "",
+    account: values.account ?? {},
+    triggers: values.triggers ?? {},
+    protocols: values.protocols ?? {},
+    connectors: values.connectors,
+    kept: values.kept ?? {},
+  };
+}
+
+/** True if this connector (`HLS`, `RTMP`) is to be served: all are, unless a list of connectors leaves it out. */
+export function connectorEnabled(settings: Pick<Settings, "connectors">, connector: string): boolean {
+  return settings.connectors === undefined || settings.connectors.some((entry) => entry.connector === connector);
+}
+
+/** A stream's settings as the server reads them: the types are right whatever form they were written in. */
+export type StreamSettings = {
+  readonly source: string;
+  readonly fallback_stream?: string | undefined;
+  readonly always_on?: boolean | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** ms of media kept. */
+  readonly DVR?: number | undefined;
+  /** ms, least length of a segment. */
+  readonly segmentsize?: number | undefined;
+  readonly resume?: boolean | undefined;
+  /** s that an unused input stays open. */
+  readonly inputtimeout?: number | undefined;
+};
+
+/** Reads an entry. MistServer writes switches as 0 and 1, and its web interface writes numbers as text at times. */
+export function streamSettings(entry: StreamEntry): StreamSettings {
+  return {
+    source: entry.source ?? "",
+    fallback_stream: typeof entry["fallback_stream"] === "string" ? entry["fallback_stream"] : undefined,
+    always_on: switchOf(entry["always_on"]),
+    tags: tagsOf(entry["tags"]),
+    DVR: numberOf(entry["DVR"]),
+    segmentsize: numberOf(entry["segmentsize"]),
+    resume: switchOf(entry["resume"]),
+    inputtimeout: numberOf(entry["inputtimeout"]),
+  };
+}
+
+function switchOf(value: unknown): boolean | undefined {
+  return value === undefined || value === null ? undefined : value === true || value === 1 || value === "1" || value === "true";
+}
+
+function numberOf(value: unknown): number | undefined {
+  if (typeof value === "string" && value.trim() === "") return undefined;
+  const number = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
+  return Number.isFinite(number) ? number : undefined;
+}
+
+function tagsOf(value: unknown): readonly string[] | undefined {
+  if (typeof value === "string") return value === "" ? [] : [value];
+  return Array.isArray(value) ? value.filter((tag) => typeof tag === "string") : undefined;
+}

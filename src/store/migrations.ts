@@ -1,0 +1,35 @@
+import type { DatabaseSync } from "node:sqlite";
+import { SluiceError } from "../base/errors.ts";
+
+/** Steps of the tables, oldest first. A step that has been released is never changed: add another. */
+const migrations: readonly { readonly name: string; readonly sql: string }[] = [
+  {
+    name: "config_change",
+    sql: "CREATE TABLE config_change (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at INTEGER NOT NULL) STRICT",
+  },
+];
+
+/** Brings the tables to the newest form, each step in a transaction of its own. Throws "config.invalid" if they are of a newer Sluice. */
+export function migrate(database: DatabaseSync, now: number): void {
+  database.exec("CREATE TABLE IF NOT EXISTS migration (id INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT");
+  const row = database.prepare("SELECT max(id) AS id FROM migration").get();
+  const applied = typeof row?.["id"] === "number" ? row["id"] : 0;
+  if (applied > migrations.length) {
+    throw new SluiceError(
+      "config.invalid",
+      "the data directory was written by a newer Sluice; use that one, or another directory with --data",
+    );
+  }
+  for (const [index, { name, sql }] of migrations.entries()) {
+    if (index < applied) continue;
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      database.exec(sql);
+      database.prepare("INSERT INTO migration (id, name, applied_at) VALUES (?, ?, ?)").run(index + 1, name, now);
+      database.exec("COMMIT");
+    } catch (error) {
+      database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { Kysely, SqliteDialect } from "kysely";
+import { migrate } from "./migrations.ts";
+import { kyselyDatabase, openDatabase } from "./sqlite.ts";
+
+type Tables = {
+  config_change: {
+    key: string;
+    /** JSON. */
+    value: string;
+    /** Unix milliseconds. */
+    changed_at: number;
+  };
+};
+
+/** Settings that were changed while the server ran, by key; values are plain JSON. */
+export interface ConfigChanges {
+  read(): Promise<ReadonlyMap<string, unknown>>;
+  /** All or none; on the disk when it resolves. */
+  write(changes: ReadonlyMap<string, unknown>): Promise<void>;
+}
+
+/** What must survive the process. */
+export interface Store extends AsyncDisposable {
+  readonly configChanges: ConfigChanges;
+}
+
+/**
+ * Opens the store in a directory, which is made if it is not there. Throws `SluiceError` "config.invalid" when it cannot be
+ * opened or another process has it.
+ */
+export function openStore(directory: string, now: () => number = Date.now): Store {
+  const database = openDatabase(directory);
+  try {
+    migrate(database, now());
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(database) }) });
+  return {
+    configChanges: {
+      async read() {
+        const rows = await db.selectFrom("config_change").select(["key", "value"]).orderBy("key").execute();
+        return new Map(rows.map(({ key, value }) => [key, JSON.parse(value) as unknown]));
+      },
+      async write(changes) {
+        await db.transaction().execute(async (transaction) => {
+          for (const [key, value] of changes) {
+            const row = { value: JSON.stringify(value), changed_at: now() };
+            await transaction
+              .insertInto("config_change")
+              .values({ key, ...row })
+              .onConflict((conflict) => conflict.column("key").doUpdateSet(row))
+              .execute();
+          }
+        });
+      },
+    },
+    async [Symbol.asyncDispose]() {
+      await db.destroy();
+      // kysely closes a database only after its first query.
+      if (database.isOpen) database.close();
+    },
+  };
+}
