@@ -1,0 +1,126 @@
+import { messageOf, SluiceError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { StreamName } from "../base/stream-name.ts";
+import type { Clock } from "../base/time.ts";
+import { type HubContext, LiveStream } from "./live-stream.ts";
+import { LiveWriter } from "./live-writer.ts";
+import type { CloseReason, LiveOptions, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
+import { VodStream } from "./vod-stream.ts";
+
+/** How often rates, health and timeouts are looked at. */
+const tickMs = 500;
+
+export type DirectoryOptions = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Milliseconds that packets are collected before viewers get them; asked at each flush. 0: until the present task ends. */
+  readonly flushMs: () => number;
+  /** Runs soon, but not now. Tests hand in their own. */
+  readonly microtask?: (run: () => void) => void;
+};
+
+/** Makes the directory of all streams: the hub's one entrance. */
+export function createDirectory(options: DirectoryOptions): StreamDirectory {
+  return new Directory(options);
+}
+
+class Directory implements StreamDirectory {
+  readonly #streams = new Map<StreamName, LiveStream | VodStream>();
+  readonly #listeners = new Set<(event: StreamEvent) => void>();
+  readonly #context: HubContext;
+  readonly #ticking: Disposable;
+
+  constructor({ clock, log, flushMs, microtask = queueMicrotask }: DirectoryOptions) {
+    this.#context = { clock, log, flushMs, microtask, emit: (event) => this.#emit(event) };
+    this.#ticking = clock.every(tickMs, () => this.#tick());
+  }
+
+  get(name: StreamName): Stream | undefined {
+    return this.#streams.get(name);
+  }
+
+  list(): readonly Stream[] {
+    return [...this.#streams.values()];
+  }
+
+  publish(name: StreamName, options: LiveOptions): StreamWriter {
+    const present = this.#streams.get(name);
+    if (present?.kind === "vod") throw new SluiceError("access.taken", `a file plays as "${name}"; end it, or publish to another name`);
+    if (present?.held) throw new SluiceError("access.taken", `another publisher is sending to this stream ("${name}"); stop it first`);
+    const stream = present ?? new LiveStream(name, options, this.#context);
+    const writer = new LiveWriter(stream, options, this.#context.log, (reason) => this.#close(stream, reason));
+    stream.attach(
+      writer,
+      options,
+      new SluiceError(
+        "access.taken",
+        `another publisher has taken over "${name}", since nothing came any more; publish again to get it back`,
+      ),
+    );
+    if (!present) {
+      this.#streams.set(name, stream);
+      this.#emit({ kind: "opened", stream });
+    }
+    return writer;
+  }
+
+  open(name: StreamName, source: VodSource, description: string): Stream {
+    if (this.#streams.has(name)) throw new SluiceError("access.taken", `"${name}" already plays; end it before another source is opened`);
+    const stream = new VodStream(name, source, this.#context);
+    this.#streams.set(name, stream);
+    this.#context.log.write("INFO", `plays ${description}`, { stream: name });
+    this.#emit({ kind: "opened", stream });
+    this.#emit({ kind: "state", stream, state: "ready" });
+    return stream;
+  }
+
+  async end(name: StreamName, reason: CloseReason): Promise<boolean> {
+    const stream = this.#streams.get(name);
+    if (!stream) return false;
+    await this.#close(stream, reason, new SluiceError("access.ended", `the stream was ended: ${reason.text}`));
+    return true;
+  }
+
+  health(name: StreamName): Readonly<Record<string, unknown>> | undefined {
+    const stream = this.#streams.get(name);
+    return stream?.kind === "live" ? stream.health() : undefined;
+  }
+
+  onEvent(run: (event: StreamEvent) => void): Disposable {
+    const listener = (event: StreamEvent): void => run(event);
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ticking[Symbol.dispose]();
+    const reason: CloseReason = { code: "CLEAN_SIGNAL", text: "the server ends" };
+    await Promise.all([...this.#streams.keys()].map((name) => this.end(name, reason)));
+  }
+
+  /** Takes the stream off the list first, so that nobody who hears of the end finds it there. */
+  #close(stream: LiveStream | VodStream, reason: CloseReason, error?: SluiceError): Promise<void> {
+    if (this.#streams.get(stream.name) === stream) this.#streams.delete(stream.name);
+    if (stream.kind === "vod") return stream.close(reason);
+    stream.close(reason, error);
+    return Promise.resolve();
+  }
+
+  #tick(): void {
+    for (const stream of this.#streams.values()) {
+      if (stream.kind === "vod") continue;
+      const reason = stream.tick();
+      if (reason) void this.#close(stream, reason);
+    }
+  }
+
+  #emit(event: StreamEvent): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.#context.log.write("ERROR", `a listener of stream events failed: ${messageOf(error)}`, { stream: event.stream.name });
+      }
+    }
+  }
+}
