@@ -1,2 +1,11 @@
 export { type Allow, allow, type Deny, deny, type Keep, keep, type Rewrite, rewrite } from "./base/decision.ts";
-export { type Config, defineConfig, type HandlerSetting, type StreamSetting, type TriggerEntry, type TriggerSetting } from "./config/define.ts";
+export {
+  type Config,
+  defineConfig,
+  type HandlerSetting,
+  type StreamSetting,
+  type TriggerEntry,
+  type TriggerSetting,
+} from "./config/define.ts";
+export type { Payload, TriggerName } from "./triggers/table.ts";
+export type { Handler, HandlerOptions } from "./triggers/trigger.ts";

@@ -1,0 +1,111 @@
+import { type FieldKind, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
+
+/** One trigger in MistServer's `capabilities.triggers`. */
+export type TriggerCapability = {
+  readonly when: string;
+  readonly stream_specific: boolean;
+  /** One line for each field: its label and, in brackets, its kind. */
+  readonly payload: string;
+  readonly response: "always" | "when-blocking" | "ignored";
+  readonly response_action: string;
+  readonly argument?: string;
+};
+
+const kinds: Readonly<Record<FieldKind, string>> = { text: "string", integer: "integer", json: "JSON" };
+
+/** The triggers in MistServer's shape, for its API. Triggers that MistServer itself does not list are left out. */
+export function triggerCapabilities(): Record<string, TriggerCapability> {
+  const listed = rows().filter(([, definition]) => !definition.unlisted);
+  return Object.fromEntries(
+    listed.map(([name, definition]) => [
+      name,
+      {
+        when: sentence(definition.when),
+        stream_specific: definition.filter !== undefined,
+        payload: fieldLines(definition).join("\n") + (definition.trailingNewline ? "\n" : ""),
+        response: definition.response,
+        response_action: definition.action,
+        ...(definition.argument !== undefined && { argument: definition.argument }),
+      },
+    ]),
+  );
+}
+
+/** The page docs/reference/triggers.md. */
+export function triggerReference(): string {
+  const all = rows();
+  return `${[
+    "# Triggers",
+    "<!-- Written by `node scripts/reference.ts` from src/triggers/table.ts. Change the table, not this page. -->",
+    intro,
+    "| trigger | kind | fired | when |",
+    ...[["---", "---", "---", "---"], ...all.map(([name, row]) => [link(name), row.answer, row.fired ? "yes" : "not yet", row.when])].map(
+      (cells) => `| ${cells.join(" | ")} |`,
+    ),
+    ...all.map(([name, definition]) => section(name, definition)),
+  ]
+    .join("\n\n")
+    .replaceAll("|\n\n|", "|\n|")}\n`;
+}
+
+const intro = `A trigger is an event that may ask. There are three kinds:
+
+* **verdict**: yes or no. A function answers \`true\`, \`false\`, \`allow(...)\` or \`deny(reason)\`; a text is yes if it begins with \`1\`, \`yes\`, \`true\` or \`cont\` (white space and case do not count), everything else is no, and so is an empty text.
+* **rewrite**: may replace a value. A function answers a text, \`rewrite(value)\`, \`keep()\` or \`deny(reason)\`; a text is the value, trimmed. What an empty text means stands below.
+* **notify**: is told; the answer does not count.
+
+A handler is a TypeScript function, an HTTP server (POST, an answer has status 200 to 299) or an executable (payload on standard input, answer on standard output). All handlers of a trigger run, one after the other, each with the original payload: functions first, then the configured ones in their order. The first no is the verdict; of several values the last one counts, and \`keep()\` says nothing. Handlers with \`sync: false\` are told and give no answer, neither their own nor their \`default\`.
+
+When a handler fails (it throws, is late, cannot be reached, answers with another status or with nonsense), its \`onFail\` or \`default\` holds. If there is none, a rewrite keeps its value, and a verdict is what stands below as "when a handler fails".
+
+The payload of HTTP and executable handlers is text, one line for each field in the order below. Control characters in a text are percent-encoded: no field can add a line. Functions get the fields by name.`;
+
+function section(name: TriggerName, definition: TriggerDefinition): string {
+  const facts = [
+    `When: ${definition.when}.${definition.fired ? "" : " Sluice does not fire it yet."}`,
+    `* Kind: ${definition.answer}. ${definition.action}`,
+    ...(definition.empty ? [`* Empty answer: ${definition.empty === "deny" ? "no" : "the value stays"}.`] : []),
+    ...(definition.fail ? [`* When a handler fails and says nothing about that: ${definition.fail === "deny" ? "no" : "yes"}.`] : []),
+    `* Stream filter: ${filterWords(definition)}`,
+    ...(definition.argument ? [`* \`params\`: ${definition.argument}.`] : []),
+    ...(definition.request ? ["* Functions also get `asked`, `recheck`, `query`, `headers` and `cookies` of the client's request."] : []),
+    ...(definition.ordered ? ["* Calls about one stream reach a handler in order."] : []),
+    ...(definition.trailingNewline ? ["* The payload ends with a line break."] : []),
+  ];
+  const [first, ...others] = facts;
+  const fields = Object.entries(definition.fields).map(([field, kind], index) => {
+    const optional = definition.optional?.includes(field) ? ", may be absent" : "";
+    return `| ${index + 1} | \`${field}\` | ${kinds[kind]}${optional} |`;
+  });
+  return [`## ${name}`, first, others.join("\n"), ["| line | field | kind |", "| --- | --- | --- |", ...fields].join("\n")].join("\n\n");
+}
+
+function filterWords({ filter, filterOnBase }: TriggerDefinition): string {
+  if (filter === undefined) return "does not apply.";
+  if (filter === "streams") return "on the first of `streams`.";
+  return filterOnBase ? `on the base name (before \`+\`) of \`${filter}\`.` : `on \`${filter}\`.`;
+}
+
+function fieldLines(definition: TriggerDefinition): readonly string[] {
+  return Object.entries(definition.fields).map(([field, kind]) => {
+    const optional = definition.optional?.includes(field) ? ", may be absent" : "";
+    return `${label(field)} (${kinds[kind]}${optional})`;
+  });
+}
+
+/** `sessionId` -> `session id`. */
+function label(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+function sentence(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function link(name: TriggerName): string {
+  return `[${name}](#${name.toLowerCase()})`;
+}
+
+function rows(): readonly (readonly [TriggerName, TriggerDefinition])[] {
+  return Object.entries(triggers) as [TriggerName, TriggerDefinition][];
+}

@@ -1,0 +1,53 @@
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { allow, deny, keep, type Rewriting, rewrite, type Verdict } from "../base/decision.ts";
+import type { Payload, TriggerName } from "./table.ts";
+import type { Decision, Handler, Triggers } from "./trigger.ts";
+
+/** Only compiled: each line that expects an error fails the type check when there is none. */
+function registrations(bus: Triggers): void {
+  bus.on("USER_NEW", ({ cookies, query, stream }) => stream === "live" && query.user === cookies.user);
+  bus.on("USER_NEW", async () => allow({ recheckEvery: "5m" }));
+  bus.on("USER_NEW", () => deny("no", { denyFor: 0 }), { streams: ["live"], timeoutMs: 2000, onFail: allow() });
+  bus.on("PUSH_REWRITE", async ({ stream }) => (stream === "a" ? rewrite("b") : deny("unknown key")));
+  bus.on("PUSH_REWRITE", () => keep());
+  bus.on("STREAM_BUFFER", ({ state, health }) => void [state, health]);
+  bus.on("STREAM_END", ({ viewers }) => void viewers.toFixed());
+  // @ts-expect-error a verdict is no value
+  bus.on("USER_NEW", () => rewrite("x"));
+  // @ts-expect-error a verdict is no text
+  bus.on("USER_NEW", () => "true");
+  // @ts-expect-error a verdict needs an answer
+  bus.on("USER_NEW", () => undefined);
+  // @ts-expect-error a rewrite is no yes
+  bus.on("PUSH_REWRITE", () => allow());
+  // @ts-expect-error a rewrite is no yes
+  bus.on("PUSH_REWRITE", async () => true);
+  // @ts-expect-error nobody waits for what a notification says
+  bus.on("STREAM_BUFFER", (): boolean => false);
+  // @ts-expect-error the failure policy is an answer too
+  bus.on("USER_NEW", () => true, { onFail: rewrite("x") });
+  // @ts-expect-error no such field
+  bus.on("USER_NEW", ({ viewer }) => viewer === "x");
+  // @ts-expect-error a number is no text
+  bus.on("USER_NEW", ({ seconds }) => seconds === 1);
+  // @ts-expect-error no such trigger
+  bus.on("USER_OLD", () => true);
+  // @ts-expect-error a field is missing
+  void bus.fire("STREAM_READY", { stream: "live" });
+}
+
+describe("types of triggers", () => {
+  it("follow from the table", () => {
+    expect(registrations).toBeTypeOf("function");
+    const load: Payload<"STREAM_LOAD"> = { stream: "live" };
+    expectTypeOf(load.stream).toBeString();
+    expectTypeOf<Payload<"USER_NEW">["tokenIsJwt"]>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<Payload<"USER_NEW">["cookies"]>().toEqualTypeOf<Readonly<Record<string, string>>>();
+    expectTypeOf<Payload<"STREAM_END">["viewers"]>().toEqualTypeOf<number>();
+    expectTypeOf<Parameters<Handler<"USER_NEW">>[1]["signal"]>().toEqualTypeOf<AbortSignal>();
+    expectTypeOf<Decision<"STREAM_LOAD">>().toEqualTypeOf<Verdict>();
+    expectTypeOf<Decision<"STREAM_SOURCE">>().toEqualTypeOf<Rewriting>();
+    expectTypeOf<Decision<"STREAM_BUFFER">>().toEqualTypeOf<void>();
+    expectTypeOf<"USER_NEW">().toExtend<TriggerName>();
+  });
+});
