@@ -138,28 +138,28 @@ async function fragmentsOf(
   let wake = (): void => {};
   let late = false;
   const gone = exchange.connection.signal;
-  const onAbort = (): void => wake();
-  using changes = stream.onChange(() => wake());
-  using timer = clock.after(waitMs, () => {
-    late = true;
-    wake();
-  });
-  gone.addEventListener("abort", onAbort);
-  admission.signal.addEventListener("abort", onAbort);
-  try {
-    for (;;) {
-      // Made before the question, so that a change between answer and waiting is not missed.
-      const changed = new Promise<void>((resolve) => (wake = resolve));
-      const list = await stream.fragments();
-      admission.signal.throwIfAborted();
-      if (list.fragments.length > 0) return list;
-      if (list.ended) throw new SluiceError("access.offline", "the stream ended before it had a segment");
-      if (gone.aborted) throw new SluiceError("access.ended", "the viewer has gone");
-      if (late) throw new SluiceError("access.offline", `the stream had no complete segment within ${waitMs / 1000} s; try again`);
-      await changed;
-    }
-  } finally {
-    gone.removeEventListener("abort", onAbort);
-    admission.signal.removeEventListener("abort", onAbort);
+  using watched = new DisposableStack();
+  watched.use(stream.onChange(() => wake()));
+  watched.use(
+    clock.after(waitMs, () => {
+      late = true;
+      wake();
+    }),
+  );
+  for (const signal of [gone, admission.signal]) {
+    const onAbort = (): void => wake();
+    signal.addEventListener("abort", onAbort);
+    watched.defer(() => signal.removeEventListener("abort", onAbort));
+  }
+  for (;;) {
+    // Made before the question, so that a change between answer and waiting is not missed.
+    const changed = new Promise<void>((resolve) => (wake = resolve));
+    const list = await stream.fragments();
+    admission.signal.throwIfAborted();
+    if (list.fragments.length > 0) return list;
+    if (list.ended) throw new SluiceError("access.offline", "the stream ended before it had a segment");
+    if (gone.aborted) throw new SluiceError("access.ended", "the viewer has gone");
+    if (late) throw new SluiceError("access.offline", `the stream had no complete segment within ${waitMs / 1000} s; try again`);
+    await changed;
   }
 }
