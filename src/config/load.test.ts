@@ -23,6 +23,8 @@ const rtmp = defineProtocol({
   },
 });
 
+const yes = (): boolean => true;
+
 const problemOf = (value: unknown): string => {
   try {
     readConfiguration(value, "sluice.config.ts", [rtmp]);
@@ -68,11 +70,11 @@ describe("our own shape", () => {
     [{ triggers: { USER_NEW: 5 } }, /triggers\.USER_NEW is 5; it must be a function, an object/],
     [{ triggers: { USER_NEW: [{ handler: "" }] } }, /triggers\.USER_NEW\[0\]\.handler is ""; it must be a URL/],
     [
-      { triggers: { USER_NEW: { handle: () => true, timeout: 5 } } },
+      { triggers: { USER_NEW: { handle: yes, timeout: 5 } } },
       /triggers\.USER_NEW\.timeout is no known setting; did you mean "timeoutMs"\?/,
     ],
     [
-      { triggers: { USER_NEW: { handle: () => true, timeoutMs: -1 } } },
+      { triggers: { USER_NEW: { handle: yes, timeoutMs: -1 } } },
       /triggers\.USER_NEW\.timeoutMs is -1; it must be a number of milliseconds/,
     ],
     [{ protocols: { rtpm: {} } }, 'sluice.config.ts: protocols.rtpm is no known protocol; did you mean "rtmp"?'],

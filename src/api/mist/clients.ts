@@ -1,0 +1,115 @@
+import { baseName } from "../../base/stream-name.ts";
+import type { SessionView, TotalsRow } from "../../sessions/session.ts";
+import type { ApiParts } from "../parts.ts";
+import { type Call, each, pickFields, textsOf } from "./call.ts";
+
+type ClientRow = { readonly session: SessionView; readonly seconds: number };
+
+/** In MistServer's order; the last three are counted by packet protocols only, of which there are none yet. */
+const clientFields = {
+  host: ({ session }: ClientRow) => session.host,
+  stream: ({ session }: ClientRow) => session.stream,
+  protocol: ({ session }: ClientRow) => session.protocol,
+  conntime: ({ seconds }: ClientRow) => seconds,
+  position: ({ session }: ClientRow) => Math.round(session.positionMs / 1000),
+  down: ({ session }: ClientRow) => session.down,
+  up: ({ session }: ClientRow) => session.up,
+  downbps: ({ session }: ClientRow) => Math.round(session.downPerSecond),
+  upbps: ({ session }: ClientRow) => Math.round(session.upPerSecond),
+  sessid: ({ session }: ClientRow) => session.id,
+  pktcount: () => 0,
+  pktlost: () => 0,
+  pktretransmit: () => 0,
+} as const;
+
+const clientFieldNames = Object.keys(clientFields) as (keyof typeof clientFields)[];
+
+/** `clients`: one row for each session that was alive at `time`: Unix seconds, negative counts back, absent is now. */
+export const clientsCall: Call = {
+  name: "clients",
+  run(value, { parts }, reply) {
+    reply["clients"] = each(value, (question) => clientsAt(question, parts));
+  },
+};
+
+function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, clock }: ApiParts): unknown {
+  const now = Math.floor(clock.now() / 1000);
+  const time = instant(question["time"], now);
+  const fields = pickFields(question["fields"], clientFieldNames);
+  const streams = textsOf(question["streams"]);
+  const protocols = textsOf(question["protocols"]);
+  const data = sessions
+    .list()
+    .filter((session) => isAlive(session, time, now) && hasStream(session, streams) && hasProtocol(session, protocols))
+    .map((session) => {
+      const seconds = Math.max(0, Math.min(session.seconds, time - Math.floor(session.startedAt / 1000)));
+      return fields.map((field) => clientFields[field]({ session, seconds: time >= now ? session.seconds : seconds }));
+    });
+  return { data: data.length === 0 ? null : data, fields, time };
+}
+
+/** A session that has ended was alive for its seconds. One that was refused or is still asked about never played. */
+function isAlive({ state, startedAt, seconds }: SessionView, time: number, now: number): boolean {
+  const start = Math.floor(startedAt / 1000);
+  if (state === "accepted") return start <= time || time >= now;
+  return state === "ended" && start <= time && time < start + seconds;
+}
+
+function hasStream({ stream }: SessionView, wanted: readonly string[]): boolean {
+  return wanted.length === 0 || wanted.includes(stream) || wanted.includes(baseName(stream));
+}
+
+/** `INPUT` means `INPUT:RTMP` too; a session over several protocols has them joined by commas. */
+function hasProtocol({ protocol }: SessionView, wanted: readonly string[]): boolean {
+  return wanted.length === 0 || protocol.split(",").some((one) => wanted.includes(one) || wanted.includes(one.split(":")[0] ?? one));
+}
+
+const totalFields = {
+  clients: (row: TotalsRow) => row.clients,
+  inputs: (row: TotalsRow) => row.inputs,
+  outputs: (row: TotalsRow) => row.outputs,
+  downbps: (row: TotalsRow) => row.downbps,
+  upbps: (row: TotalsRow) => row.upbps,
+  perc_lost: () => 0,
+  perc_retrans: () => 0,
+} as const;
+
+const totalFieldNames = Object.keys(totalFields) as (keyof typeof totalFields)[];
+
+/** `totals`: one row for each second; null everywhere when there is nothing to tell. */
+export const totalsCall: Call = {
+  name: "totals",
+  run(value, { parts }, reply) {
+    reply["totals"] = each(value, (question) => totalsOf(question, parts));
+  },
+};
+
+function totalsOf(question: Readonly<Record<string, unknown>>, { sessions }: ApiParts): unknown {
+  const fields = pickFields(question["fields"], totalFieldNames);
+  const totals = sessions.totals({
+    streams: textsOf(question["streams"]),
+    protocols: textsOf(question["protocols"]),
+    ...bound("start", question["start"]),
+    ...bound("end", question["end"]),
+  });
+  if (!totals) return { data: null, end: null, fields, interval: null, start: null };
+  const data = totals.rows.map((row) => fields.map((field) => totalFields[field](row)));
+  // Run-length list of [how many steps, seconds of each]: rows follow each other without a gap.
+  const interval = totals.rows.length > 1 ? [[totals.rows.length - 1, 1]] : [];
+  return { data, end: totals.end, fields, interval, start: totals.start };
+}
+
+function bound<K extends string>(key: K, value: unknown): { readonly [P in K]?: number } {
+  const number = numberOf(value);
+  return number === undefined || number === 0 ? {} : ({ [key]: number } as { readonly [P in K]: number });
+}
+
+function instant(value: unknown, now: number): number {
+  const time = numberOf(value) ?? 0;
+  return time === 0 ? now : Math.floor(time < 0 ? now + time : time);
+}
+
+function numberOf(value: unknown): number | undefined {
+  const number = typeof value === "number" || (typeof value === "string" && value.trim() !== "") ? Number(value) : Number.NaN;
+  return Number.isFinite(number) ? number : undefined;
+}

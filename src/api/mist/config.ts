@@ -1,0 +1,114 @@
+import { isSluiceError, messageOf } from "../../base/errors.ts";
+import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../config/mist-shape.ts";
+import type { ConnectorEntry, Settings } from "../../config/settings.ts";
+import type { ApiParts } from "../parts.ts";
+import { type Call, type CallContext, isObject } from "./call.ts";
+
+/** Settings that count from the next start on. */
+const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost", "rtmpPort", "rtmpHost", "connectors"];
+
+/** `config`: each member that is there replaces the stored one; null resets. A member of the wrong kind is left out and logged. */
+export const configCall: Call = {
+  name: "config",
+  async run(value, { parts }) {
+    if (!isObject(value)) return;
+    let patch: SettingsPatch = {};
+    let kept: Settings["kept"] = {};
+    const warn = (text: string): void => parts.log.write("WARN", `API: ${text}`);
+    for (const [member, setting] of Object.entries(value)) {
+      try {
+        const { kept: more, ...changed } = readConfigMember(member, setting, { where: "config", protocols: parts.protocols, warn }) ?? {};
+        patch = { ...patch, ...changed };
+        kept = { ...kept, ...more };
+      } catch (error) {
+        if (!isSluiceError(error, "config.invalid")) throw error;
+        warn(`${messageOf(error)}; it stays as it was`);
+      }
+    }
+    await parts.configuration.change((settings) => ({ ...patch, kept: { ...settings.kept, ...kept } }));
+    const changed = Object.keys(value).join(", ");
+    if (changed !== "") parts.log.write("CONF", `Configuration changed through the API: ${changed}`);
+    const later = atStart.filter((key) => patch[key] !== undefined && patch[key] !== null);
+    if (later.length > 0) parts.log.write("WARN", `Changed ports and protocols count from the next start on`);
+  },
+};
+
+/** `addprotocol`, `deleteprotocol`: one connector, or a list of them. */
+export const protocolCalls: readonly Call[] = [
+  {
+    name: "addprotocol",
+    run: (value, context) => changeConnectors(value, context, (list, one) => [...list.filter((e) => !same(e, one)), one]),
+  },
+  { name: "deleteprotocol", run: (value, context) => changeConnectors(value, context, (list, one) => list.filter((e) => !same(e, one))) },
+];
+
+async function changeConnectors(
+  value: unknown,
+  { parts }: CallContext,
+  change: (list: readonly ConnectorEntry[], one: ConnectorEntry) => readonly ConnectorEntry[],
+): Promise<void> {
+  const entries = (Array.isArray(value) ? value : [value])
+    .filter(isConnector)
+    .map(({ online: _online, ...entry }) => entry as ConnectorEntry);
+  if (entries.length === 0) return;
+  await parts.configuration.change((settings) => ({
+    connectors: entries.reduce(change, settings.connectors ?? defaultConnectors(parts)),
+  }));
+  parts.log.write("CONF", "Protocols changed through the API; they count from the next start on");
+}
+
+/** The `config` member of an answer. Accounts are never part of it. */
+export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> {
+  const { settings } = parts.configuration;
+  const { controllerUser, prometheus, ...kept } = settings.kept;
+  return {
+    accesslog: settings.accesslog,
+    controller: { interface: settings.apiHost, port: settings.apiPort, username: controllerUser ?? null },
+    ...kept,
+    defaultStream: settings.defaultStream === "" ? null : settings.defaultStream,
+    iid: parts.identity.instance,
+    prometheus: prometheus ?? null,
+    protocols: (settings.connectors ?? defaultConnectors(parts)).map((entry) => ({
+      ...entry,
+      online: onlineState(entry.connector, parts),
+    })),
+    serverid: settings.serverid,
+    sessionInputMode: settings.sessionInputMode,
+    sessionOutputMode: settings.sessionOutputMode,
+    sessionStreamInfoMode: settings.sessionStreamInfoMode,
+    sessionUnspecifiedMode: settings.sessionUnspecifiedMode,
+    sessionViewerMode: settings.sessionViewerMode,
+    time: Math.floor(parts.clock.now() / 1000),
+    tknMode: settings.tknMode,
+    triggers: Object.keys(settings.triggers).length === 0 ? null : settings.triggers,
+    trustedproxy: settings.trustedproxy,
+    version: parts.identity.version,
+  };
+}
+
+/** What is served when no list of connectors was configured: everything that Sluice has. */
+function defaultConnectors({ configuration, protocols }: ApiParts): readonly ConnectorEntry[] {
+  const { httpHost, httpPort, rtmpHost, rtmpPort } = configuration.settings;
+  const others = protocols.map(({ connector }) => connector).filter((connector) => connector !== "HTTP" && connector !== "RTMP");
+  return [
+    { connector: "HTTP", interface: httpHost, port: httpPort },
+    { connector: "RTMP", interface: rtmpHost, port: rtmpPort },
+    ...[...new Set(others)].map((connector) => ({ connector })),
+  ];
+}
+
+/** 1 or 0 for those with a port of their own, a text for those that live on HTTP's. */
+function onlineState(connector: string, { protocols, listening }: ApiParts): 0 | 1 | "Enabled" | "Not installed" {
+  if (listening().some((port) => port.connector === connector)) return 1;
+  if (connector === "HTTP" || connector === "RTMP") return 0;
+  return isKnownConnector(connector, protocols) ? "Enabled" : "Not installed";
+}
+
+function isConnector(value: unknown): value is ConnectorEntry {
+  return isObject(value) && typeof value["connector"] === "string";
+}
+
+/** Deleting `{"connector":"WAV"}` means every WAV entry whose other keys are the given ones. */
+function same(entry: ConnectorEntry, wanted: ConnectorEntry): boolean {
+  return Object.entries(wanted).every(([key, value]) => JSON.stringify(entry[key]) === JSON.stringify(value));
+}

@@ -1,0 +1,84 @@
+import { messageOf } from "../../base/errors.ts";
+import type { SessionView } from "../../sessions/session.ts";
+import type { ApiParts } from "../parts.ts";
+import { type Call, isObject, textsOf } from "./call.ts";
+
+const reason = "The session was ended by a command.";
+
+/** Steering sessions. As in MistServer none of these adds a member to the answer; the log tells how many were meant. */
+export const sessionCalls: readonly Call[] = [
+  {
+    name: "invalidate_sessions",
+    run(value, { parts }) {
+      const streams = textsOf(value).filter((name) => name !== "");
+      if (streams.length === 0) return;
+      // Handlers may take seconds; the answer does not wait for theirs.
+      parts.sessions.invalidate(streams).then(
+        (count) => parts.log.write("INFO", `${count} sessions were asked about again through the API`),
+        (error: unknown) => parts.log.write("ERROR", `Sessions could not be asked about again: ${messageOf(error)}`),
+      );
+    },
+  },
+  {
+    name: "stop_sessions",
+    run(value, { parts }) {
+      const rules = stopRules(value);
+      if (rules.length > 0) stop(parts, (session) => rules.some((rule) => rule(session)));
+    },
+  },
+  {
+    name: "stop_sessid",
+    run(value, { parts }) {
+      const ids = new Set(textsOf(value));
+      if (ids.size > 0) stop(parts, ({ id }) => ids.has(id));
+    },
+  },
+  {
+    name: "stop_tag",
+    run(value, { parts }) {
+      const tags = new Set(textsOf(value));
+      if (tags.size > 0) stop(parts, (session) => session.tags.some((tag) => tags.has(tag)));
+    },
+  },
+  {
+    name: "tag_sessid",
+    run(value, { parts }) {
+      if (!isObject(value)) return;
+      for (const [id, tag] of Object.entries(value)) {
+        if (typeof tag === "string" && !parts.sessions.tag(id, tag)) parts.log.write("WARN", "There is no such session to tag");
+      }
+    },
+  },
+];
+
+function stop({ sessions, log }: ApiParts, pick: (session: SessionView) => boolean): void {
+  const count = sessions.stop(pick, reason);
+  log.write("INFO", `${count} sessions were ended through the API`);
+}
+
+type Rule = (session: SessionView) => boolean;
+
+/**
+ * A text is a stream, every protocol. In an object the key is the stream and the value the protocol, "" stands for any.
+ * A list of texts means protocols on all streams, as in MistServer's code (its documentation says streams); what is
+ * nested is read by the same rules.
+ */
+function stopRules(value: unknown): readonly Rule[] {
+  if (typeof value === "string") return value === "" ? [] : [rule(value, "")];
+  if (Array.isArray(value)) return value.flatMap((item) => (typeof item === "string" ? protocolRule("", item) : stopRules(item)));
+  if (!isObject(value)) return [];
+  return Object.entries(value).flatMap(([stream, item]) => {
+    if (typeof item === "string") return protocolRule(stream, item);
+    if (item === null || typeof item === "boolean") return protocolRule(stream, "");
+    return stopRules(item);
+  });
+}
+
+/** Nothing at all for both being "": that would be every session of the server, by mistake most likely. */
+function protocolRule(stream: string, protocol: string): readonly Rule[] {
+  return stream === "" && protocol === "" ? [] : [rule(stream, protocol)];
+}
+
+function rule(stream: string, protocol: string): Rule {
+  return (session) => (stream === "" || session.stream === stream) && (protocol === "" || session.protocol.split(",").includes(protocol));
+}

@@ -1,0 +1,47 @@
+import type { Server } from "node:net";
+import type { Log, LogEntry } from "../base/log.ts";
+import type { Clock } from "../base/time.ts";
+import type { Configuration } from "../config/configuration.ts";
+import type { Listener, Protocol } from "../protocols/protocol.ts";
+import type { Sessions } from "../sessions/session.ts";
+import type { StreamDirectory } from "../streams/stream.ts";
+
+/** A port that the server listens on. */
+export type ListeningPort = { readonly connector: string; readonly host: string; readonly port: number };
+
+/** Everything of the server that the API asks and steers. */
+export type ApiParts = {
+  readonly configuration: Configuration;
+  readonly directory: StreamDirectory;
+  readonly sessions: Sessions;
+  readonly log: Log;
+  /** The last lines of the log, oldest first. */
+  readonly logEntries: () => readonly LogEntry[];
+  readonly protocols: readonly Protocol[];
+  /** The ports that are open now, the API's aside. */
+  readonly listening: () => readonly ListeningPort[];
+  readonly identity: {
+    /** 16 random characters, other ones at each start. */
+    readonly instance: string;
+    readonly version: string;
+  };
+  readonly clock: Clock;
+  /** The client's address, behind trusted proxies the forwarded one. */
+  readonly clientAddress: (peer: string, headers: Readonly<Record<string, string>>) => string;
+  /** Opens the port of a server that is ready; rejects with `SluiceError` "listen.failed". */
+  readonly open: (
+    server: Server,
+    options: { readonly address: string; readonly port: number; readonly option: string },
+  ) => Promise<Listener>;
+  /** Ends the server in order; called after the answer has been sent. */
+  readonly stop: () => void;
+};
+
+/** Who sent a request, as far as the API trusts it. */
+export type Asker = {
+  /** On this very machine and not through a proxy or a foreign web page. */
+  readonly local: boolean;
+  readonly address: string;
+  /** The `Host` header: how the client calls this server. */
+  readonly host: string;
+};

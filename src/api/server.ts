@@ -1,0 +1,125 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { messageOf } from "../base/errors.ts";
+import type { Listener } from "../protocols/protocol.ts";
+import { askerOf } from "./asker.ts";
+import { answerText, callbackOf, findCommand } from "./command.ts";
+import { Authorizer } from "./mist/authorize.ts";
+import { runCommand } from "./mist/calls.ts";
+import type { ApiParts } from "./parts.ts";
+
+/** The API, ready to listen. */
+export interface Api {
+  /** Opens the port; rejects with `SluiceError` "listen.failed". Dispose to close it. */
+  listen(host: string, port: number): Promise<Listener>;
+}
+
+/** More than any configuration needs. */
+const mostBytes = 4 * 1024 * 1024;
+
+/** Any page may ask; none may use a visitor's cookies: MistServer's `*` together with credentials is no valid pair. */
+const cors = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, POST, OPTIONS, HEAD",
+  "access-control-allow-headers": "*, Authorization, Content-Type",
+  "access-control-expose-headers": "*",
+  "access-control-max-age": "600",
+} as const;
+
+const uncached = { "cache-control": "no-cache, no-store, must-revalidate", expires: "0", pragma: "no-cache" } as const;
+
+type Bindings = { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse };
+type ApiContext = Context<{ Bindings: Bindings }>;
+
+/** Puts MistServer's JSON API, `/healthz` and a page that says where things are on one HTTP server. */
+export function createApi(parts: ApiParts): Api {
+  const authorizer = new Authorizer(parts);
+  const app = new Hono<{ Bindings: Bindings }>();
+  app.onError((error, context) => {
+    parts.log.write("ERROR", `API: ${messageOf(error)}`);
+    return context.json({ error: "The request could not be handled; the log says more." }, 500, cors);
+  });
+  app.get("/healthz", (context) => context.text("ok", 200, uncached));
+  app.options("*", (context) => context.body(null, 204, { ...cors, allow: cors["access-control-allow-methods"] }));
+  app.use(
+    bodyLimit({
+      maxSize: mostBytes,
+      onError: (context) => context.json({ error: `A command has at most ${mostBytes} bytes.` }, 413, cors),
+    }),
+  );
+  app.on(["GET", "POST", "HEAD"], "*", (context) => answer(context, parts, authorizer));
+
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  return {
+    async listen(host, port) {
+      // A login holds for the connection, so an idle one is kept as long as MistServer keeps it.
+      const server = createServer(
+        { keepAliveTimeout: 60_000, requestTimeout: 30_000 },
+        (incoming, outgoing) => void listener(incoming, outgoing),
+      );
+      return await parts.open(server, { address: host, port, option: "--api-port" });
+    },
+  };
+}
+
+async function answer(context: ApiContext, parts: ApiParts, authorizer: Authorizer): Promise<Response> {
+  const { incoming, outgoing } = context.env;
+  const url = new URL(context.req.url);
+  const found = findCommand({
+    method: context.req.method,
+    path: url.pathname,
+    query: url.searchParams,
+    contentType: context.req.header("content-type") ?? "",
+    body: context.req.method === "POST" ? await context.req.text() : "",
+  });
+  if (found.kind === "none") return context.html(page, 200, { "x-info": "The JSON API is at /api and /api2" });
+  const callback = callbackOf(url.searchParams);
+  const send = (reply: Readonly<Record<string, unknown>>): Response =>
+    context.body(answerText(reply, callback), 200, {
+      ...cors,
+      ...uncached,
+      "content-type": "text/javascript",
+      "x-content-type-options": "nosniff",
+    });
+  if (found.kind === "broken") return send({ LTS: 1, error: found.reason });
+
+  const { command } = found;
+  const asker = askerOf(incoming.socket.remoteAddress ?? "", context.req.header(), parts.clientAddress);
+  const connection = incoming.socket;
+  const authorization = await authorizer.authorize({
+    asker,
+    connection,
+    member: command["authorize"],
+    header: context.req.header("authorization"),
+  });
+  if (authorization.refusedHeader) {
+    const { retryAfter } = authorization.refusedHeader;
+    return context.body("Not authorized\n", 403, {
+      ...cors,
+      ...uncached,
+      "content-type": "text/plain",
+      "www-authenticate": `json ${JSON.stringify(authorization.reply)}`,
+      ...(retryAfter > 0 && { "retry-after": String(retryAfter) }),
+    });
+  }
+  if (!authorization.allowed) return send({ authorize: authorization.reply });
+  const minimal = url.pathname === "/api2" || Boolean(command["minimal"]);
+  const quiet = minimal && !authorizer.hasAccounts() && command["authorize"] === undefined;
+  const { reply, afterwards } = await runCommand(command, { parts, asker, minimal, authorize: quiet ? undefined : authorization.reply });
+  if (command["logout"]) authorizer.logout(connection);
+  for (const run of afterwards) outgoing.once("close", run);
+  return send(reply);
+}
+
+const page = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Sluice</title>
+<h1>Sluice</h1>
+<ul>
+<li><code>POST /api</code>, <code>GET /api?command={...}</code>: MistServer's JSON API; <code>/api2</code> answers only what was asked.</li>
+<li><code>GET /healthz</code>: 200 while the server runs.</li>
+</ul>
+<p>Streams are played on the HTTP port: <code>/NAME.html</code>.</p>
+</html>
+`;
