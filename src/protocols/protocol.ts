@@ -18,6 +18,8 @@ export type WatchAddress = {
   readonly path: string;
   /** Higher is offered first. */
   readonly priority: number;
+  /** Where it listens, when that is not the HTTP port. */
+  readonly port?: number;
 };
 
 /** Where media comes from when the server fetches it itself. Only recorded inputs so far. */
@@ -124,4 +126,10 @@ export interface Host {
 /** Tracks of a stream that an output can carry. */
 export function playableTracks(tracks: readonly Track[], codecs: readonly CodecName[]): readonly Track[] {
   return tracks.filter((track) => track.kind !== "data" && (codecs as readonly string[]).includes(track.codec));
+}
+
+/** The question that an HTTP request asks the gate; `protocol` is the connector, `stream` the name as it stands in the path. */
+export function httpAccess(exchange: HttpExchange, protocol: string, stream: string, infoOnly = false): AccessRequest {
+  const { url, address, query, headers, cookies, connection } = exchange;
+  return { protocol, stream, url: url.href, address, query, headers, cookies, connection, carriesToken: true, infoOnly };
 }

@@ -32,8 +32,12 @@ export function loopbackHost(options: Partial<HostOptions> = {}): {
 export type RawClient = {
   readonly socket: Socket;
   readonly bytes: () => Buffer;
+  /** How many bytes have come; cheaper than `bytes`. */
+  readonly length: () => number;
   /** Resolves as soon as the collected bytes satisfy `when`; rejects when the socket closes before. */
   until(when: (bytes: Buffer) => boolean): Promise<Buffer>;
+  /** Resolves as soon as so many bytes have come; rejects when the socket closes before. */
+  atLeast(count: number): Promise<void>;
   /** Resolves when the connection is over, with all that came. */
   readonly closed: Promise<Buffer>;
 };
@@ -41,29 +45,41 @@ export type RawClient = {
 /** Connects to loopback and sends `first`. */
 export function rawClient(port: number, first: string | Uint8Array = ""): RawClient {
   const socket = connect({ port, host: "127.0.0.1" });
+  const looks = new Set<() => void>();
   let parts: Buffer[] = [];
+  let length = 0;
   const bytes = (): Buffer => {
     if (parts.length > 1) parts = [Buffer.concat(parts)];
     return parts[0] ?? Buffer.alloc(0);
   };
-  socket.on("data", (part) => parts.push(part));
+  const closed = new Promise<Buffer>((resolve) => socket.once("close", () => resolve(bytes())));
+  socket.on("data", (part) => {
+    parts.push(part);
+    length += part.length;
+    for (const look of looks) look();
+  });
   socket.on("error", () => {});
   if (first.length > 0) socket.write(first);
-  const closed = new Promise<Buffer>((resolve) => socket.once("close", () => resolve(bytes())));
+  const wait = (when: () => boolean): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (!when()) return;
+        looks.delete(look);
+        resolve();
+      };
+      looks.add(look);
+      void closed.then((all) => reject(new Error(`closed after ${all.length} bytes: ${all.toString("latin1").slice(0, 300)}`)));
+      look();
+    });
   return {
     socket,
     bytes,
+    length: () => length,
     closed,
-    until: (when) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (!when(bytes())) return;
-          socket.off("data", look);
-          resolve(bytes());
-        };
-        socket.on("data", look);
-        socket.once("close", () => reject(new Error(`closed after ${bytes().length} bytes: ${bytes().toString("latin1").slice(0, 300)}`)));
-        look();
-      }),
+    until: async (when) => {
+      await wait(() => when(bytes()));
+      return bytes();
+    },
+    atLeast: (count) => wait(() => length >= count),
   };
 }
