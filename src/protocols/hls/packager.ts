@@ -154,7 +154,10 @@ export class Packager {
       peak += (stat?.maxBytesPerSecond ?? 0) * 8;
       average += (stat?.bytesPerSecond ?? 0) * 8;
     }
-    if (peak <= 0) ({ peak, average } = this.#bandwidth ??= await measure(list));
+    if (peak <= 0)
+      ({ peak, average } = this.#bandwidth ??= await measure(
+        this.#stream.kind === "vod" ? list.fragments.slice(0, 3) : list.fragments.slice(-3),
+      ));
     const video = tracks.find((track) => track.kind === "video");
     const frameRate = video ? (video.frameRate ?? stats[tracks.indexOf(video)]?.frameRate ?? 0) : 0;
     const bandwidth = Math.max(1, peak, average) * overhead;
@@ -166,12 +169,12 @@ function idOf(tracks: readonly Track[]): string {
   return tracks.map((track) => track.id).join("_");
 }
 
-/** Bits per second of a stream that has no statistics, from its first fragments. */
-async function measure(list: FragmentList): Promise<{ peak: number; average: number }> {
+/** Bits per second of a stream that has no statistics, from some of its fragments. */
+async function measure(fragments: readonly Fragment[]): Promise<{ peak: number; average: number }> {
   let peak = 0;
   let bits = 0;
   let seconds = 0;
-  for (const fragment of list.fragments.slice(0, 3)) {
+  for (const fragment of fragments) {
     const packets = await fragment.packets();
     const size = packets.reduce((sum, packet) => sum + packet.data.length, 0) * 8;
     if (fragment.duration <= 0) continue;

@@ -1,7 +1,7 @@
 import { SluiceError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time.ts";
 import type { Stream } from "../../streams/stream.ts";
-import type { Admission, Host, HttpExchange } from "../protocol.ts";
+import { type Admission, type Host, type HttpExchange, httpAccess } from "../protocol.ts";
 import { type FragmentList, Packager } from "./packager.ts";
 import { withToken } from "./playlist.ts";
 
@@ -54,17 +54,7 @@ export class HlsPlayer {
     if (exchange.method !== "GET" && exchange.method !== "HEAD")
       return exchange.reply(405, { ...textHeaders, Allow: "GET, HEAD, OPTIONS" }, `HLS is read with GET or HEAD, not ${exchange.method}\n`);
     // Nothing of the stream is looked at, and no media is made, before the gate has said yes.
-    using admission = await this.#host.play({
-      protocol: "HLS",
-      stream: asked.stream,
-      url: exchange.url.href,
-      address: exchange.address,
-      query: exchange.query,
-      headers: exchange.headers,
-      cookies: exchange.cookies,
-      connection: exchange.connection,
-      carriesToken: true,
-    });
+    using admission = await this.#host.play(httpAccess(exchange, "HLS", asked.stream));
     const stream = admission.value;
     const packager = this.#packagerOf(stream);
     const list = await fragmentsOf(stream, admission, exchange, this.#host.clock, this.#options.startWaitMs);
