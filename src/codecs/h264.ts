@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { TrackId, VideoTrack } from "../media/track.ts";
 import { type H264Sps, hasChromaFields, parseH264Sps } from "./h264-sps.ts";
-import { annexBPieces, annexBUnits, lengthPrefixedUnits, toAnnexB, toLengthPrefixed } from "./nal.ts";
+import { annexBPieces, annexBUnits, checkLengthPrefixed, lengthPrefixedUnits, toAnnexB, toLengthPrefixed } from "./nal.ts";
 import { hex2 } from "./picture.ts";
 
 /** nal_unit_type, ISO/IEC 14496-10 table 7-1. */
@@ -90,8 +90,9 @@ export function h264Track(id: TrackId, config: Uint8Array): VideoTrack {
  * else new memory. Throws "input.invalid".
  */
 export function canonicalH264(data: Uint8Array, lengthSize: number): Uint8Array {
-  const units = lengthPrefixedUnits(data, lengthSize);
-  return lengthSize === 4 ? data : toLengthPrefixed(units);
+  if (lengthSize !== 4) return toLengthPrefixed(lengthPrefixedUnits(data, lengthSize));
+  checkLengthPrefixed(data);
+  return data;
 }
 
 /** What was in an Annex B access unit. Parameter sets are views of the input; `data` is new memory, empty when no slice was there. */

@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { TrackId, VideoTrack } from "../media/track.ts";
 import { type HevcSps, parseHevcSps } from "./hevc-sps.ts";
-import { annexBPieces, annexBUnits, lengthPrefixedUnits, toAnnexB, toLengthPrefixed } from "./nal.ts";
+import { annexBPieces, annexBUnits, checkLengthPrefixed, lengthPrefixedUnits, toAnnexB, toLengthPrefixed } from "./nal.ts";
 
 /** nal_unit_type, ISO/IEC 23008-2 table 7-1. 16 to 21 are the pictures at which decoding can start (IRAP). */
 const nal = { firstIrap: 16, lastIrap: 21, vps: 32, sps: 33, pps: 34, aud: 35, endOfSequence: 36, endOfBitstream: 37, filler: 38 } as const;
@@ -120,8 +120,9 @@ function hevcCodecString(profileTierLevel: Uint8Array): string {
 
 /** Checks a length-prefixed access unit and gives it with four-byte lengths, the same bytes if they are so already. Throws "input.invalid". */
 export function canonicalHevc(data: Uint8Array, lengthSize: number): Uint8Array {
-  const units = lengthPrefixedUnits(data, lengthSize);
-  return lengthSize === 4 ? data : toLengthPrefixed(units);
+  if (lengthSize !== 4) return toLengthPrefixed(lengthPrefixedUnits(data, lengthSize));
+  checkLengthPrefixed(data);
+  return data;
 }
 
 /** What was in an Annex B access unit. Parameter sets are views of the input; `data` is new memory. */

@@ -47,6 +47,18 @@ export function lengthPrefixedUnits(data: Uint8Array, lengthSize = 4): Uint8Arra
   return units;
 }
 
+/** Walks over a canonical access unit without making anything. Throws "input.invalid" when a length points over the end. */
+export function checkLengthPrefixed(data: Uint8Array): void {
+  let at = 0;
+  while (at < data.length) {
+    if (data.length - at < 4) throw badLength(data, at, 4);
+    const length = ((data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!) >>> 0;
+    at += 4;
+    if (length > data.length - at) throw badLength(data, at, length);
+    at += length;
+  }
+}
+
 function badLength(data: Uint8Array, at: number, length: number): SluiceError {
   return new SluiceError(
     "input.invalid",

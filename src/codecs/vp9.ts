@@ -94,8 +94,9 @@ export function makeVp9Config(frame: Vp9Keyframe): Uint8Array {
  * The track of a canonical record, which the track keeps. The record has no size: give it from the key frame
  * (`parseVp9Keyframe`) or from the container. Throws "input.invalid".
  */
-export function vp9Track(id: TrackId, config: Uint8Array, picture: PictureInfo | undefined): VideoTrack {
+export function vp9Track(id: TrackId, config: Uint8Array, picture: Pick<PictureInfo, "width" | "height"> | undefined): VideoTrack {
   if (config.length < 8) throw new SluiceError("input.invalid", `vpcC: ${config.length} bytes; 8 were expected`);
   const codecString = `vp09.${[config[0]!, config[1]!, config[2]! >> 4].map((n) => String(n).padStart(2, "0")).join(".")}`;
-  return { kind: "video", id, codec: "vp9", config, codecString, width: 0, height: 0, ...picture };
+  const { width, height } = picture ?? { width: 0, height: 0 };
+  return { kind: "video", id, codec: "vp9", config, codecString, width, height };
 }

@@ -10,6 +10,9 @@ const extended = 0x80;
 /** 44 kHz, 16 bits, stereo: what AAC always says, whatever it is (FLV 10.1 annex E.4.2.1). */
 const aacFlags = (soundFormat.aac << 4) | 0x0f;
 
+/** Version and flags of the vpcC box: FFmpeg writes them before the record, and most readers expect it so. */
+const vpcBoxHeader = Uint8Array.of(1, 0, 0, 0);
+
 /** Milliseconds of a packet's tag, rounded. */
 export function tagTime(packet: Packet): number {
   return Math.round(packet.dts / 1000);
@@ -43,12 +46,13 @@ export function configTagBody(track: Track): Uint8Array | undefined {
   switch (track.codec) {
     case "h264":
       return concat([Uint8Array.of((keyFrame << 4) | legacyVideo.h264, 0, 0, 0, 0), track.config]);
+    case "vp9":
+      return concat([extendedHead(videoStart, track.codec), vpcBoxHeader, track.config]);
     case "hevc":
     case "av1":
-    case "vp9":
       return concat([extendedHead(videoStart, track.codec), track.config]);
     case "vp8":
-      return concat([extendedHead(videoStart, track.codec), Uint8Array.of(0, 0, 0x82, 2, 2, 2, 0, 0)]);
+      return concat([extendedHead(videoStart, track.codec), vpcBoxHeader, Uint8Array.of(0, 10, 0x82, 2, 2, 2, 0, 0)]);
     case "aac":
       return concat([Uint8Array.of(aacFlags, 0), track.config]);
     case "opus":

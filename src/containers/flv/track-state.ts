@@ -30,24 +30,34 @@ export class TrackState {
   /** Takes a configuration record of the sender, which is copied. True when the track has changed. Throws "input.*". */
   configure(codec: VideoCodec | AudioCodec, record: Uint8Array): boolean {
     if (this.#codec === codec && this.#record && sameBytes(this.#record, record)) return false;
+    const copy = record.slice();
+    const track = this.#describe(codec, copy);
+    const changed = track !== this.track;
     this.#codec = codec;
-    this.#record = record.slice();
-    const before = this.track;
-    this.track = this.#describe(codec, this.#record);
-    return this.track !== undefined || before !== undefined;
+    this.#record = copy;
+    this.track = track;
+    return changed;
   }
 
   #describe(codec: VideoCodec | AudioCodec, record: Uint8Array): MediaTrack | undefined {
     switch (codec) {
-      case "h264":
+      case "h264": {
+        const track = h264Track(this.id, canonicalH264Config(record));
         this.#lengthSize = parseH264Config(record).lengthSize;
-        return h264Track(this.id, canonicalH264Config(record));
-      case "hevc":
+        return track;
+      }
+      case "hevc": {
+        const track = hevcTrack(this.id, canonicalHevcConfig(record));
         this.#lengthSize = parseHevcConfig(record).lengthSize;
-        return hevcTrack(this.id, canonicalHevcConfig(record));
+        return track;
+      }
       case "av1": {
         const track = av1Track(this.id, record);
         return track.width > 0 ? track : undefined;
+      }
+      case "vp9": {
+        const config = canonicalVp9Config(record);
+        return this.track?.codec === "vp9" ? vp9Track(this.id, config, this.track) : undefined;
       }
       case "aac":
         return aacTrack(this.id, record);
@@ -55,23 +65,21 @@ export class TrackState {
         return opusTrack(this.id, record);
       case "flac":
         return flacTrack(this.id, canonicalFlacConfig(record));
-      case "vp9":
-        canonicalVp9Config(record);
-        return undefined;
       case "vp8":
       case "mp3":
       case "ac3":
-        return undefined;
+        return this.track?.codec === codec ? this.track : undefined;
     }
   }
 
   /** Looks for what only a frame tells: size, or rate and channels. True when the track has changed. Throws "input.*". */
   look(codec: VideoCodec | AudioCodec, frame: Uint8Array, keyframe: boolean): boolean {
-    if (this.#codec !== undefined && this.#codec !== codec) return false;
+    // MP3 has no configuration, so its frames alone say that a sender has changed to it.
+    if (this.#codec !== undefined && this.#codec !== codec && codec !== "mp3") return false;
     switch (codec) {
       case "mp3": {
         const header = parseMp3Header(frame);
-        const known = this.track?.kind === "audio" ? this.track : undefined;
+        const known = this.track?.codec === "mp3" ? this.track : undefined;
         if (!header || (known?.sampleRate === header.sampleRate && known.channels === header.channels)) return false;
         return this.#become(codec, mp3Track(this.id, frame));
       }
