@@ -19,8 +19,8 @@ export async function play(context: RoleContext, format: Format): Promise<Role |
   } catch (error) {
     const refusal = refusalOf(error);
     peer.status(streamId, "error", refusalCode(refusal), refusal.message);
-    context.finish();
     if (!isSluiceError(error)) throw error;
+    context.finish();
     return undefined;
   }
   const name = admission.askedName;

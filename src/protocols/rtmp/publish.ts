@@ -22,8 +22,8 @@ export async function publish(context: RoleContext): Promise<Role | undefined> {
   } catch (error) {
     const refusal = refusalOf(error);
     peer.status(streamId, "error", refusalCode(refusal), refusal.message);
-    context.finish();
     if (!isSluiceError(error)) throw error;
+    context.finish();
     return undefined;
   }
   peer.send(userControl(userEvent.streamBegin, streamId));
