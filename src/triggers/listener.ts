@@ -78,7 +78,7 @@ export function nativeListener<K extends TriggerName>(
   around: Surroundings,
   ordinal: number,
 ): Listener {
-  const label = `function ${handler.name && handler.name !== trigger ? `"${handler.name}"` : `#${ordinal}`}`;
+  const label = `function ${handler.name && handler.name !== trigger && handler.name !== "handle" ? `"${handler.name}"` : `#${ordinal}`}`;
   const limitMs = options.timeoutMs ?? around.limits.nativeMs;
   if (!(limitMs > 0)) throw new SluiceError("config.invalid", `${trigger}: timeoutMs is ${limitMs}; there must be milliseconds above 0`);
   return {
