@@ -4,7 +4,7 @@ import { checkFailed, type Reading, readText, tableFailure } from "./answer.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 
 /** What holds when a handler fails: `legacy` is MistServer's reading (`default`, else yes), the others say it in words. */
-export type OnFail = "deny" | "keep" | "legacy";
+type OnFail = "deny" | "keep" | "legacy";
 
 /** One handler of a MistServer-shaped configuration, read. */
 export type HandlerEntry = {
@@ -30,7 +30,7 @@ export type TriggerEntries = {
 };
 
 /** True for the name of a trigger. */
-export function isTriggerName(name: string): name is TriggerName {
+function isTriggerName(name: string): name is TriggerName {
   return Object.hasOwn(triggers, name);
 }
 

@@ -5,7 +5,7 @@ import { HandlerFailure } from "./answer.ts";
 /** What a handler outside of the process answered. The typed answer of `X-Mist-Trigger-Action` will be a second field here. */
 export type Reply = { readonly text: string };
 
-export type HttpCall = {
+type HttpCall = {
   readonly url: string;
   readonly body: string;
   /** Headers of the attempt with this number, 1 to 5; `Host` is added. */

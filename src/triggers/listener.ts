@@ -3,7 +3,7 @@ import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, type Reading, readNative, readText, tableFailure } from "./answer.ts";
 import { entryFailure, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
-import { type ExecLimits, runExecutable } from "./exec.ts";
+import { defaultExecLimits, type ExecLimits, runExecutable } from "./exec.ts";
 import { type StreamFilter, type StreamTags, streamFilter } from "./filter.ts";
 import type { HttpCaller } from "./http.ts";
 import type { Payload, TriggerName } from "./table.ts";
@@ -51,8 +51,7 @@ export const defaultLimits: TriggerLimits = {
   nativeMs: 5000,
   httpMs: 10_000,
   httpAsyncMs: 60_000,
-  termMs: 10_000,
-  killMs: 14_000,
+  ...defaultExecLimits,
   drainMs: 5000,
   blockedMs: 100,
 };
