@@ -1,3 +1,4 @@
+import { SluiceError } from "../../base/errors.ts";
 import { flvFormat } from "../../containers/flv/muxer.ts";
 import { defineProtocol, type Host } from "../protocol.ts";
 import { playFlv } from "./play.ts";
@@ -13,7 +14,7 @@ export const flv = defineProtocol({
     { type: "flash/7", hrn: "FLV progressive", scheme: "http", path: "/$.flv", priority: 5 },
     { type: "ws/video/x-flv", hrn: "FLV over WebSocket", scheme: "ws", path: "/$.flv", priority: 4 },
   ],
-  parseOptions: () => ({}),
+  parseOptions,
   async serve(host: Host): Promise<AsyncDisposable> {
     const formats = { http: flvFormat, webSocket: overWebSocket(flvFormat) };
     const route = host.http({
@@ -24,3 +25,9 @@ export const flv = defineProtocol({
     return { [Symbol.asyncDispose]: async () => route[Symbol.dispose]() };
   },
 });
+
+function parseOptions(value: unknown): object {
+  const unknown = Object.keys(value ?? {})[0];
+  if (unknown !== undefined) throw new SluiceError("config.invalid", `flv.${unknown} is not an option; flv has none`);
+  return {};
+}

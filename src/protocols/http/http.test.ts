@@ -145,7 +145,7 @@ describe("stream information", () => {
     expect([response.status, await response.json()]).toEqual([200, { error: "Stream is offline", error_guru: "nobody publishes it" }]);
     memory = new MemoryStream("x");
     answer = () => admit(memory.stream).admission;
-    expect(await json("/json_live.js")).toEqual({ error: "Stream is waiting for data" });
+    expect(await json("/json_live.js")).toEqual({ error: "Stream is waiting for data", tkn: "t1" });
   });
 
   it("is a script too", async () => {

@@ -1,3 +1,4 @@
+import { SluiceError } from "../../base/errors.ts";
 import { type Host, defineProtocol } from "../protocol.ts";
 import { type Assets, loadAssets } from "./assets.ts";
 import { answerInfo, type InfoForm } from "./info.ts";
@@ -18,7 +19,7 @@ export const http = defineProtocol({
   description: "Player page and stream information over HTTP",
   codecs: { publish: [], play: [] },
   watch: [],
-  parseOptions: () => ({}),
+  parseOptions,
   async serve(host: Host): Promise<AsyncDisposable> {
     const assets = await loadAssets();
     const route = host.http<Request>({
@@ -55,4 +56,10 @@ function match(path: string, assets: Assets): Request | undefined {
   if (about !== undefined) return { kind: "info", name: about, form: form === "json" ? "json" : "script" };
   const name = /^\/([^/]+)\.html$/s.exec(path)?.[1];
   return name === undefined ? undefined : { kind: "page", name };
+}
+
+function parseOptions(value: unknown): object {
+  const unknown = Object.keys(value ?? {})[0];
+  if (unknown !== undefined) throw new SluiceError("config.invalid", `http.${unknown} is not an option; http has none`);
+  return {};
 }

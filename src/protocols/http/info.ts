@@ -29,14 +29,17 @@ async function ask(host: Host, exchange: HttpExchange, name: string): Promise<An
   try {
     using admission = await host.play(httpAccess(exchange, "HTTP", name, true));
     const { cookie, value: stream } = admission;
-    const body = stream.state === "ready" ? streamInfo(exchange, admission, host.watchAddresses()) : offlineInfo(stream.state);
+    const body =
+      stream.state === "ready"
+        ? streamInfo(exchange, admission, host.watchAddresses())
+        : offlineInfo(stream.state, { token: admission.urlToken });
     admission.count(JSON.stringify(body).length, 0);
     return { status: 200, body, cookie };
   } catch (error) {
     if (isSluiceError(error, "access.denied") || isSluiceError(error, "access.ended"))
       return { status: 403, body: refusedInfo(messageOf(error)) };
     if (isSluiceError(error, "access.offline") || isSluiceError(error, "access.unknown") || isSluiceError(error, "source.failed")) {
-      return { status: 200, body: offlineInfo("offline", messageOf(error)) };
+      return { status: 200, body: offlineInfo("offline", { guru: messageOf(error) }) };
     }
     throw error;
   }

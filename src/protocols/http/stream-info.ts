@@ -30,9 +30,16 @@ const stateTexts: Readonly<Record<Exclude<StreamState, "ready">, string>> = {
   shutdown: "Stream is shutting down",
 };
 
-/** What is said of a stream that does not play; `guru` is for people who look closer. */
-export function offlineInfo(state: Exclude<StreamState, "ready">, guru?: string): object {
-  return { error: stateTexts[state], ...(guru === undefined ? {} : { error_guru: guru }) };
+/**
+ * What is said of a stream that does not play; `guru` is for people who look closer. `token` (percent-encoded) lets a page
+ * without cookies that waits for the stream stay the same viewer.
+ */
+export function offlineInfo(
+  state: Exclude<StreamState, "ready">,
+  more: { readonly guru?: string; readonly token?: string | undefined },
+): object {
+  const { guru, token } = more;
+  return { error: stateTexts[state], ...(guru === undefined ? {} : { error_guru: guru }), ...(token === undefined ? {} : { tkn: token }) };
 }
 
 /** What is said to somebody who may not watch: the reason, and nothing of the stream. */

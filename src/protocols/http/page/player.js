@@ -55,6 +55,7 @@ async function open() {
     return later(refusedDelay);
   }
   if (info.error || !info.source) {
+    token = new URLSearchParams(`tkn=${info.tkn ?? ""}`).get("tkn") || token;
     show("offline", info.error ?? "Stream is offline", "It starts here as soon as it is live.");
     return later();
   }
@@ -233,6 +234,7 @@ function show(state, title, text) {
   retry.hidden = state !== "refused" && state !== "unplayable";
   notice.dataset.state = state;
   notice.hidden = false;
+  sound.hidden = true;
   if (state !== "paused") badge.className = "";
 }
 
