@@ -25,7 +25,10 @@ function demux(pieces: readonly Uint8Array[]): DemuxerOutput[] {
 }
 
 function split(outputs: readonly DemuxerOutput[]): { tracks: readonly Track[]; packets: Packet[] } {
-  return { tracks: outputs.findLast(isTrackList)?.tracks ?? [], packets: outputs.flatMap((output) => (isTrackList(output) ? [] : [output])) };
+  return {
+    tracks: outputs.findLast(isTrackList)?.tracks ?? [],
+    packets: outputs.flatMap((output) => (isTrackList(output) ? [] : [output])),
+  };
 }
 
 describe("flvDemuxer", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ascii, concat } from "../../base/bytes.ts";
+import { makeHevcConfig } from "../../codecs/hevc.ts";
 import { toLengthPrefixed } from "../../codecs/nal.ts";
 import { makeOpusHead } from "../../codecs/opus.ts";
 import { type DemuxerOutput, isTrackList } from "../../media/format.ts";
@@ -74,6 +75,20 @@ describe("createTagDemuxer", () => {
       bytes.fill(0);
       expect(packet?.data).toEqual(ownsBodies ? hex("00000000") : hex("deadbeef"));
     }
+  });
+
+  it("reads H.265 under codec id 12, as Chinese networks send it", () => {
+    const demuxer = createTagDemuxer();
+    const hvcC = makeHevcConfig(
+      [hex("40010c01ffff016000000300900000030000030078959409")],
+      [hex("420101016000000300900000030000030078a003c0801107cb965654a4c2f0168080000003008000000c0422")],
+      [hex("4401c073c18927")],
+    );
+    expect(demuxer.tag(9, 0, body(0x1c, 0, hex("000000"), hvcC))).toMatchObject([
+      { tracks: [{ codec: "hevc", config: hvcC, width: 1920, height: 1080, frameRate: 24 }] },
+    ]);
+    const picture = toLengthPrefixed([hex("2801af80")]);
+    expect(demuxer.tag(9, 40, body(0x1c, 1, hex("000028"), picture))).toMatchObject([{ dts: 40_000, pts: 80_000, data: picture }]);
   });
 
   it("makes four-byte lengths of shorter ones", () => {
