@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startBrowser } from "../support/browser.ts";
+import { pageUntil, startBrowser } from "../support/browser.ts";
 import type { Child } from "../support/child.ts";
 import { type Decided, startDecided } from "../support/decided.ts";
 import { startEncoder } from "../support/encoder.ts";
@@ -30,8 +30,8 @@ describe("the player page in Chromium", () => {
   /** Resolves when the page's video has moved on by two seconds. */
   async function plays(page: Page): Promise<void> {
     const video = 'document.querySelector("video")';
-    const begun = await page.waitForFunction(`${video}.readyState >= 3 && ${video}.currentTime > 0 && ${video}.currentTime`);
-    await page.waitForFunction(`${video}.currentTime > ${await begun.jsonValue()} + 2`, undefined, { timeout: 20_000 });
+    const begun = await pageUntil(page, `${video}.readyState >= 3 && ${video}.currentTime > 0 && ${video}.currentTime`);
+    await pageUntil(page, `${video}.currentTime > ${begun} + 2`, 20_000);
     const frames = await page.evaluate(`${video}.getVideoPlaybackQuality().totalVideoFrames`);
     expect(frames).toBeGreaterThan(25);
   }
@@ -49,7 +49,7 @@ describe("the player page in Chromium", () => {
   it("shows the reason to a refused viewer", async () => {
     const page = await browser.newPage();
     await page.goto(server.sluice.http("live.html?user=eve"));
-    await page.waitForFunction("/not allowed|refused|denied/i.test(document.body.innerText)");
+    await pageUntil(page, "/not allowed|refused|denied/i.test(document.body.innerText)");
     expect(await page.evaluate('document.querySelector("video")?.currentTime ?? 0')).toBe(0);
     await page.close();
   });
@@ -57,7 +57,7 @@ describe("the player page in Chromium", () => {
   it("waits for an offline stream and starts when it comes", async () => {
     const page = await browser.newPage();
     await page.goto(server.sluice.http("live+later.html"));
-    await page.waitForFunction("/offline/i.test(document.body.innerText)");
+    await pageUntil(page, "/offline/i.test(document.body.innerText)");
     await using later = startEncoder(server.sluice.rtmp("live/live+later"));
     await plays(page);
     await page.close();

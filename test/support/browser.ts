@@ -32,3 +32,18 @@ export async function startBrowser(): Promise<{ newPage(): Promise<Page> } & Asy
     },
   };
 }
+
+/**
+ * Resolves with the value of `expression` in the page as soon as it is truthy. It is asked from outside: the player page's
+ * own policy, which holds in tests too, allows no text to be run as script inside.
+ */
+export async function pageUntil(page: Page, expression: string, timeoutMs = 30_000): Promise<unknown> {
+  const limit = performance.now() + timeoutMs;
+  for (;;) {
+    const value: unknown = await page.evaluate(expression);
+    if (value) return value;
+    if (performance.now() > limit)
+      throw new Error(`not within ${timeoutMs} ms: ${expression}; the page says: ${await page.innerText("body")}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
