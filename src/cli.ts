@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { isSluiceError, messageOf } from "./base/errors.ts";
+import { loadConfiguration } from "./config/load.ts";
+import { startServer } from "./server.ts";
+
+/** How the program ends: in order, because something failed, because the configuration is wrong. */
+const exit = { inOrder: 0, failed: 1, configuration: 2 } as const;
+
+type ServeFlags = {
+  readonly config?: string;
+  readonly data?: string;
+  readonly host?: string;
+  readonly rtmpPort?: string;
+  readonly httpPort?: string;
+  readonly apiPort?: string;
+  readonly logLevel?: string;
+};
+
+/** Starts the server and stays until it has ended. Resolves with the exit code. */
+async function serve(flags: ServeFlags): Promise<number> {
+  const { config, ...overrides } = flags;
+  const loaded = await loadConfiguration({ file: config, cwd: process.cwd(), environment: process.env, flags: overrides });
+  const server = await startServer(loaded, { logLine: (line) => void process.stderr.write(`${line}\n`) });
+  const stop = (signal: NodeJS.Signals): void => void server.stop(`signal ${signal}`);
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.stdout.write(`${server.readyLine}\n`);
+  await server.stopped;
+  process.off("SIGTERM", stop);
+  process.off("SIGINT", stop);
+  return exit.inOrder;
+}
+
+const program = new Command("sluice")
+  .description("A live media server that asks your code at every decision.")
+  .exitOverride()
+  .showSuggestionAfterError();
+
+program
+  .command("serve", { isDefault: true })
+  .description("start the server (the default)")
+  .option("--config <file>", "configuration; else sluice.config.ts, .js or .json in the working directory (SLUICE_CONFIG)")
+  .option("--data <dir>", "folder for what must survive a restart (SLUICE_DATA)")
+  .option("--host <address>", "address to listen on (SLUICE_HOST)")
+  .option("--rtmp-port <n>", "port for RTMP, 1935 (SLUICE_RTMP_PORT)")
+  .option("--http-port <n>", "port for players, 8080 (SLUICE_HTTP_PORT)")
+  .option("--api-port <n>", "port for the API, 4242 (SLUICE_API_PORT)")
+  .option("--log-level <kind>", "least urgent kind of line in the log: FAIL, ERROR, WARN, ..., INFO, MEDIUM, HIGH (SLUICE_LOG_LEVEL)")
+  .action(async (flags: ServeFlags) => {
+    process.exitCode = await serve(flags);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? exit.inOrder : exit.configuration;
+  } else {
+    process.stderr.write(
+      `sluice: ${isSluiceError(error) ? error.message : error instanceof Error ? (error.stack ?? messageOf(error)) : messageOf(error)}\n`,
+    );
+    process.exitCode = isSluiceError(error, "config.invalid") ? exit.configuration : exit.failed;
+  }
+}

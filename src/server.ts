@@ -1,0 +1,181 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createGate } from "./access/gate.ts";
+import { createControl } from "./api/control.ts";
+import { createApi } from "./api/server.ts";
+import { SluiceError } from "./base/errors.ts";
+import type { ServerControl } from "./base/server-control.ts";
+import { openConfiguration } from "./config/configuration.ts";
+import type { Config } from "./config/define.ts";
+import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
+import { connectorEnabled, type Latency, type Settings } from "./config/settings.ts";
+import { registerHandlers } from "./config/trigger-entries.ts";
+import { createClock } from "./host/clock.ts";
+import { createHost } from "./host/host.ts";
+import { listen } from "./host/listen.ts";
+import { createLog } from "./host/log.ts";
+import { clientAddress, createTrustedProxies } from "./host/peer-address.ts";
+import type { Protocol, WatchAddress } from "./protocols/protocol.ts";
+import { protocols } from "./protocols.ts";
+import { createSessions } from "./sessions/sessions.ts";
+import { openStore } from "./store/store.ts";
+import { createDirectory } from "./streams/directory.ts";
+import { createTriggers } from "./triggers/bus.ts";
+import type { Triggers } from "./triggers/trigger.ts";
+
+/** A running server. Dispose to end it without asking SYSTEM_STOP. */
+export interface SluiceServer extends AsyncDisposable {
+  readonly ports: { readonly rtmp: number; readonly http: number; readonly api: number };
+  /** One sentence: ready, how to push, where to watch. */
+  readonly readyLine: string;
+  /** Registers a handler while the server runs; dispose to take it away. */
+  readonly on: Triggers["on"];
+  readonly control: ServerControl;
+  /** Asks SYSTEM_STOP and ends in order; false when a handler said that it must go on. */
+  stop(reason: string): Promise<boolean>;
+  /** Resolves when everything has ended. */
+  readonly stopped: Promise<void>;
+}
+
+export type ServerOptions = {
+  /** Takes the lines of the log; standard error if left out. */
+  readonly logLine?: (line: string) => void;
+};
+
+/** Milliseconds that packets are gathered before viewers are written to. */
+const flushMs: Readonly<Record<Latency, number>> = { low: 0, normal: 50, high: 350 };
+
+const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+/** Starts a server inside a program: `createServer({ streams, triggers })`. Rejects with "config.invalid" or "listen.failed". */
+export function createServer(config: Config = {}, options: ServerOptions = {}): Promise<SluiceServer> {
+  return startServer({ ...readConfiguration(config, "the configuration"), file: undefined, overrides: {} }, options);
+}
+
+/** Starts a server with a configuration that was read already. What was opened is closed again when it fails. */
+export async function startServer(loaded: LoadedConfiguration, options: ServerOptions = {}): Promise<SluiceServer> {
+  await using opened = new AsyncDisposableStack();
+  const clock = createClock();
+  const write = options.logLine ?? ((line: string): void => void process.stderr.write(`${line}\n`));
+  const log = createLog({ level: loaded.settings.logLevel, write, clock });
+  for (const warning of loaded.warnings) log.write("WARN", warning);
+
+  const store = opened.use(openStore(loaded.settings.data));
+  const configuration = await openConfiguration(loaded, store.configChanges, log);
+  const { settings } = configuration;
+  const instance = randomBytes(12).toString("base64url");
+
+  const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
+  const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
+  const control = createControl({ directory, sessions });
+  const triggers = opened.use(
+    createTriggers({
+      log,
+      clock,
+      identity: { version, instance, pid: process.pid, serverId: () => configuration.settings.serverid },
+      streamTags: (stream) => configuration.stream(stream.split("+", 1)[0] ?? stream)?.tags ?? [],
+      control: () => control,
+    }),
+  );
+  registerHandlers(triggers, loaded.handlers);
+  triggers.configure(settings.triggers);
+  configuration.onChange((now, before) => {
+    if (now.triggers !== before.triggers) triggers.configure(now.triggers);
+  });
+
+  const openInput = (source: string) => protocols.map((protocol) => protocol.pull?.(source)).find((input) => input !== undefined);
+  const gate = createGate({ clock, log, settings: configuration, directory, sessions, triggers, openInput });
+  opened.defer(() => gate.close());
+  opened.use(sessions);
+
+  const served = protocols.filter((protocol) => protocol.serve && connectorEnabled(settings, protocol.connector));
+  const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
+  const host = opened.use(
+    createHost({
+      listenAddress: settings.httpHost,
+      httpPort: settings.httpPort,
+      trustedProxies: () => configuration.settings.trustedproxy,
+      clock,
+      log,
+      publish: gate.publish,
+      play: gate.play,
+      watchAddresses: () => watchAddresses(served),
+    }),
+  );
+  opened.use(directory);
+
+  const ports = { rtmp: 0, http: 0, api: 0 };
+  for (const protocol of served) {
+    const serving = opened.use(await protocol.serve?.(host, protocol.parseOptions(optionsOf(protocol, settings))));
+    if (protocol.name === "rtmp" && serving && "port" in serving) ports.rtmp = Number(serving.port);
+  }
+  ports.http = (await host.listenHttp()).port;
+
+  const stopping = Promise.withResolvers<void>();
+  const api = createApi({
+    configuration,
+    directory,
+    sessions,
+    log,
+    logEntries: log.entries,
+    protocols,
+    listening: () =>
+      served.map((protocol) =>
+        protocol.name === "rtmp"
+          ? { connector: protocol.connector, host: settings.rtmpHost, port: ports.rtmp }
+          : { connector: protocol.connector, host: settings.httpHost, port: ports.http },
+      ),
+    identity: { instance, version },
+    clock,
+    clientAddress: (peer, headers) => clientAddress(peer, headers, proxies),
+    open: (server, { address, port, option }) => listen(server, { address, port, option, log }),
+    stop: () => void stop("shutdown by API"),
+  });
+  const apiListener = opened.use(await api.listen(settings.apiHost, settings.apiPort));
+  ports.api = apiListener.port;
+
+  const started = await triggers.fire("SYSTEM_START", { version });
+  if (started.kind === "deny") throw new SluiceError("access.denied", `a handler of SYSTEM_START said no: ${started.reason}`);
+
+  const everything = opened.move();
+  let ending: Promise<void> | undefined;
+  const end = (): Promise<void> => {
+    ending ??= everything.disposeAsync().then(stopping.resolve, stopping.reject);
+    return ending;
+  };
+  async function stop(reason: string): Promise<boolean> {
+    const verdict = await triggers.fire("SYSTEM_STOP", { reason });
+    if (verdict.kind === "deny") {
+      log.write("WARN", `The server goes on: a handler of SYSTEM_STOP said no (${verdict.reason})`);
+      return false;
+    }
+    log.write("INFO", `The server ends: ${reason}`);
+    await end();
+    return true;
+  }
+  return {
+    ports,
+    readyLine: readyLine(settings, ports),
+    on: (name, handler, handlerOptions) => triggers.on(name, handler, handlerOptions),
+    control,
+    stop,
+    stopped: stopping.promise,
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+function optionsOf(protocol: Protocol, settings: Settings): unknown {
+  const given = settings.protocols[protocol.name];
+  if (protocol.name !== "rtmp") return given;
+  return { port: settings.rtmpPort, host: settings.rtmpHost, ...(given as object | undefined) };
+}
+
+function watchAddresses(served: readonly Protocol[]): (WatchAddress & { codecs: Protocol["codecs"]["play"] })[] {
+  return served.flatMap((protocol) => protocol.watch.map((address) => ({ ...address, codecs: protocol.codecs.play })));
+}
+
+function readyLine(settings: Settings, ports: SluiceServer["ports"]): string {
+  const host = ["0.0.0.0", "::"].includes(settings.host) ? "localhost" : settings.host;
+  const name = Object.keys(settings.streams)[0] ?? "NAME";
+  return `Sluice ${version} is ready. Push to rtmp://${host}:${ports.rtmp}/live/${name}, watch http://${host}:${ports.http}/${name}.html, API http://${host}:${ports.api}/api`;
+}
