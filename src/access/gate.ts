@@ -1,26 +1,72 @@
-import type { StreamName } from "../base/stream-name.ts";
-import type { SessionSettings } from "../sessions/session.ts";
+import { lookup as lookupAddress } from "node:dns/promises";
+import type { Log } from "../base/log.ts";
+import type { Clock } from "../base/time.ts";
+import type { AccessRequest, Admission } from "../sessions/access-request.ts";
+import type { Sessions } from "../sessions/session.ts";
+import type { Stream, StreamDirectory, StreamWriter } from "../streams/stream.ts";
+import type { Triggers } from "../triggers/trigger.ts";
+import { AgentTags } from "./agent-tags.ts";
+import { Connections } from "./connections.ts";
+import { Inputs, type OpenInput } from "./inputs.ts";
+import { Play } from "./play.ts";
+import { Publish } from "./publish.ts";
+import { Resolver } from "./resolver.ts";
+import { Routes } from "./routes.ts";
+import type { GateSettings } from "./settings.ts";
+import { StreamTriggers } from "./stream-triggers.ts";
+import type { Lookup } from "./whitelist.ts";
 
-/** A stream's configuration as MistServer has it, read by base name. Unknown keys are kept and ignored. */
-export type StreamSettings = {
-  readonly source: string;
-  readonly fallback_stream?: string | undefined;
-  readonly always_on?: boolean | undefined;
-  readonly tags?: readonly string[] | undefined;
-  /** ms of media kept. */
-  readonly DVR?: number | undefined;
-  /** ms, least length of a segment. */
-  readonly segmentsize?: number | undefined;
-  readonly resume?: boolean | undefined;
-  /** s that an unused input stays open. */
-  readonly inputtimeout?: number | undefined;
+export type { OpenInput } from "./inputs.ts";
+export type { GateSettings, StreamSettings } from "./settings.ts";
+
+export type GateOptions = {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings: GateSettings;
+  readonly directory: StreamDirectory;
+  readonly sessions: Sessions;
+  readonly triggers: Triggers;
+  readonly openInput: OpenInput;
+  /** Resolves host names in `push://HOST`; the system's resolver if left out. */
+  readonly lookup?: Lookup;
 };
 
-/** What the gate reads of the configuration, at each decision anew. */
-export interface GateSettings {
-  stream(base: StreamName): StreamSettings | undefined;
-  /** The source of names that are not configured; undefined refuses them. */
-  readonly defaultSource: string | undefined;
-  readonly defaultStream: string;
-  readonly sessions: SessionSettings;
+/** The only way in, for publishers and viewers alike. Protocols hand over plain data and get an admission or an error. */
+export interface Gate {
+  /** Rejects with a `SluiceError` "access.*" whose message the client may see. */
+  publish(request: AccessRequest): Promise<Admission<StreamWriter>>;
+  /** Rejects with a `SluiceError` "access.*" whose message the client may see. */
+  play(request: AccessRequest): Promise<Admission<Stream>>;
+  /** Stops its timer and waits for the notifications on their way. Close sessions and streams before, so that theirs are among them. */
+  close(): Promise<void>;
+}
+
+/** Puts the gate together. It owns none of what it is given. */
+export function createGate(options: GateOptions): Gate {
+  const { clock, log, settings, directory, sessions, triggers, openInput, lookup = systemLookup } = options;
+  const connections = new Connections(triggers, log);
+  const inputs = new Inputs({ clock, log, settings, directory, triggers, openInput });
+  const routes = new Routes(sessions);
+  const agentTags = new AgentTags(clock, sessions);
+  const resolver = new Resolver({ clock, settings, triggers, inputs });
+  const told = new StreamTriggers({ log, directory, sessions, triggers });
+  const play = new Play({ clock, log, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags });
+  const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup });
+  const ticker = clock.every(1000, () => {
+    inputs.tick();
+    agentTags.tick();
+  });
+  return {
+    publish: (request) => publish.admit(request),
+    play: (request) => play.admit(request),
+    async close() {
+      ticker[Symbol.dispose]();
+      for (const part of [inputs, routes, publish, told]) part[Symbol.dispose]();
+      await told.drained();
+    },
+  };
+}
+
+async function systemLookup(host: string): Promise<readonly string[]> {
+  return (await lookupAddress(host, { all: true })).map(({ address }) => address);
 }

@@ -78,7 +78,7 @@ function parseV6(text: string): AddressBytes | undefined {
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
   const bytes = new Uint8Array(16);
-  const groups = [...head, ...new Array<number>(missing).fill(0), ...tail];
+  const groups = [...head, ...Array.from({ length: missing }, () => 0), ...tail];
   for (let at = 0; at < 8; at++) {
     const group = groups[at] ?? 0;
     bytes[at * 2] = group >> 8;

@@ -1,0 +1,120 @@
+import type { Verdict } from "../base/decision.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { StreamName } from "../base/stream-name.ts";
+import type { AccessRequest } from "../sessions/access-request.ts";
+import { generateToken } from "../sessions/token.ts";
+import type { RequestDetails } from "../triggers/table.ts";
+import type { Triggers } from "../triggers/trigger.ts";
+
+/** What native handlers are told of a request beside the payload. */
+export function detailsOf(request: AccessRequest, asked: StreamName, recheck = false): RequestDetails {
+  return { asked, recheck, query: request.query, headers: request.headers, cookies: request.cookies };
+}
+
+/** One transport connection as the gate sees it: asked about once, told about once when it closes. */
+export class OpenConnection {
+  readonly signal: AbortSignal;
+  /** Its CONN_OPEN. */
+  readonly opened: Promise<Verdict>;
+  /** What CONN_CLOSE will tell. */
+  last: { stream: StreamName; host: string; protocol: string; url: string };
+  readonly #triggers: Triggers;
+  readonly #played = new Map<string, Promise<Verdict>>();
+  readonly #held = new Set<Disposable>();
+  #token: string | undefined;
+
+  constructor(triggers: Triggers, signal: AbortSignal, opened: Promise<Verdict>, last: OpenConnection["last"]) {
+    this.#triggers = triggers;
+    this.signal = signal;
+    this.opened = opened;
+    this.last = last;
+  }
+
+  /** The identity of clients that keep no token: one for each connection, and not to be guessed from outside. */
+  get token(): string {
+    return (this.#token ??= generateToken());
+  }
+
+  /** Asks CONN_PLAY, once for each stream. Rejects with "access.denied". */
+  async play(stream: StreamName, host: string, asked: StreamName, request: AccessRequest): Promise<void> {
+    let verdict = this.#played.get(stream);
+    if (!verdict) {
+      const { protocol, url } = request;
+      verdict = this.#triggers.wants("CONN_PLAY", stream)
+        ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) })
+        : Promise.resolve({ kind: "allow" });
+      this.#played.set(stream, verdict);
+    }
+    const decided = await verdict;
+    if (decided.kind === "deny") throw new SluiceError("access.denied", decided.reason);
+  }
+
+  /** Disposes `what` when the connection closes, if its owner has not done so before. */
+  hold(what: Disposable): void {
+    if (this.signal.aborted) what[Symbol.dispose]();
+    else this.#held.add(what);
+  }
+
+  release(what: Disposable): void {
+    this.#held.delete(what);
+  }
+
+  close(): void {
+    for (const what of this.#held) what[Symbol.dispose]();
+    this.#held.clear();
+  }
+
+  /** Throws "access.ended" when the client has gone while it was decided about. */
+  stillThere(): void {
+    if (this.signal.aborted) throw new SluiceError("access.ended", "The connection has closed.");
+  }
+}
+
+/**
+ * All connections that have asked for something: CONN_OPEN before the first answer, CONN_CLOSE when they close.
+ * As in MistServer the URL of CONN_OPEN is empty, and for publishers the stream too: it is not decided yet.
+ * A connection that CONN_OPEN has refused gets no CONN_CLOSE.
+ */
+export class Connections {
+  readonly #triggers: Triggers;
+  readonly #log: Log;
+  readonly #open = new Map<number, OpenConnection>();
+
+  constructor(triggers: Triggers, log: Log) {
+    this.#triggers = triggers;
+    this.#log = log;
+  }
+
+  /** The request's connection, after CONN_OPEN has said yes. Rejects with "access.denied". */
+  async open(request: AccessRequest, stream: StreamName, asked: StreamName, host: string): Promise<OpenConnection> {
+    const { id, signal } = request.connection;
+    let connection = this.#open.get(id);
+    if (!connection) {
+      if (signal.aborted) throw new SluiceError("access.ended", "The connection has closed.");
+      const { protocol } = request;
+      const opened: Promise<Verdict> = this.#triggers.wants("CONN_OPEN", stream)
+        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) })
+        : Promise.resolve({ kind: "allow" });
+      const created = new OpenConnection(this.#triggers, signal, opened, { stream, host, protocol, url: request.url });
+      this.#open.set(id, created);
+      signal.addEventListener("abort", () => void this.#closed(id, created), { once: true });
+      connection = created;
+    }
+    const verdict = await connection.opened;
+    if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
+    connection.stillThere();
+    return connection;
+  }
+
+  async #closed(id: number, connection: OpenConnection): Promise<void> {
+    this.#open.delete(id);
+    try {
+      connection.close();
+      if ((await connection.opened).kind === "deny") return;
+      if (this.#triggers.wants("CONN_CLOSE", connection.last.stream)) await this.#triggers.fire("CONN_CLOSE", connection.last);
+    } catch (error) {
+      this.#log.write("ERROR", `A connection could not be cleaned up: ${messageOf(error)}`);
+    }
+  }
+}

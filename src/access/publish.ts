@@ -1,0 +1,250 @@
+import { canonicalAddress } from "../base/address.ts";
+import type { Rewriting } from "../base/decision.ts";
+import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { baseName, type StreamName, streamName } from "../base/stream-name.ts";
+import type { Clock } from "../base/time.ts";
+import type { AccessRequest, Admission } from "../sessions/access-request.ts";
+import type { SessionConnection, Sessions } from "../sessions/session.ts";
+import type { LiveOptions, StreamDirectory, StreamWriter } from "../streams/stream.ts";
+import type { Triggers } from "../triggers/trigger.ts";
+import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
+import type { Inputs } from "./inputs.ts";
+import type { GateSettings } from "./settings.ts";
+import { parsePushSource, publicSource, samePassword } from "./source.ts";
+import { Trace } from "./trace.ts";
+import { addressFits, type Lookup } from "./whitelist.ts";
+
+/** MistServer's `DVR` and `segmentsize` when a stream does not say. */
+const defaultBufferMs = 50_000;
+const defaultSegmentMs = 1_900;
+
+export type PublishOptions = {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings: GateSettings;
+  readonly sessions: Sessions;
+  readonly triggers: Triggers;
+  readonly directory: StreamDirectory;
+  readonly connections: Connections;
+  readonly inputs: Inputs;
+  readonly lookup: Lookup;
+};
+
+type Push = {
+  readonly request: AccessRequest;
+  readonly host: string;
+  readonly asked: StreamName;
+  readonly trace: Trace;
+  readonly connection: OpenConnection;
+};
+
+/**
+ * The publishers' door. Nothing of the stream exists before the last yes but STREAM_READY's, unlike in MistServer, which
+ * starts the buffer before it asks STREAM_PUSH. What was pushed to may be a secret: no message and no log line repeats it.
+ */
+export class Publish {
+  readonly #options: PublishOptions;
+  /** Where running streams come from, when a handler said so. */
+  readonly #sources = new Map<StreamName, string>();
+  readonly #listener: Disposable;
+
+  constructor(options: PublishOptions) {
+    this.#options = options;
+    this.#listener = options.directory.onEvent((event) => {
+      if (event.kind === "closed") this.#sources.delete(event.stream.name);
+    });
+  }
+
+  /** Rejects with "access.denied", "access.unknown", "access.taken" or "access.ended"; the message is for the client. */
+  async admit(request: AccessRequest): Promise<Admission<StreamWriter>> {
+    const trace = new Trace(this.#options.clock);
+    const asked = streamName(request.stream);
+    try {
+      const host = canonicalAddress(request.address);
+      const connection = await this.#options.connections.open(request, "", asked, host);
+      return await this.#push({ request, host, asked, trace, connection });
+    } catch (error) {
+      const told = withoutKey(error, request);
+      this.#options.log.write("WARN", `A push was refused: ${messageOf(told)}`, { protocol: request.protocol, address: request.address });
+      this.#options.log.write("MEDIUM", `Steps of the refused push: ${trace}`);
+      throw told;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener[Symbol.dispose]();
+  }
+
+  async #push(push: Push): Promise<Admission<StreamWriter>> {
+    const { connection, request, host } = push;
+    const { name, url } = await this.#name(push);
+    connection.last = { stream: name, host, protocol: request.protocol, url };
+    const source = await this.#allowed(name, url, push);
+    connection.stillThere();
+    const writer = await this.#claim(name, source, push);
+    try {
+      connection.stillThere();
+      const token = String(request.connection.id);
+      const session = await this.#options.sessions.join(
+        { type: "input", stream: name, address: host, token, protocol: `INPUT:${request.protocol}`, url },
+        () => Promise.resolve({ kind: "allow" }),
+      );
+      return this.#admission(push, writer, session, token);
+    } catch (error) {
+      await writer.close({ code: "CLEAN_REMOTE_CLOSE", text: "connection closed" });
+      throw error;
+    }
+  }
+
+  /** RTMP_PUSH_REWRITE and PUSH_REWRITE: the name under which the push goes on. */
+  async #name({ request, host, asked, trace }: Push): Promise<{ readonly name: StreamName; readonly url: string }> {
+    const { triggers } = this.#options;
+    const details = detailsOf(request, asked);
+    let { url } = request;
+    let name = withoutQuery(request.stream);
+    if (request.protocol === "RTMP" && triggers.wants("RTMP_PUSH_REWRITE")) {
+      const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details });
+      const value = rewritten(answer, "RTMP_PUSH_REWRITE", trace);
+      if (value !== undefined) {
+        name = lastPart(value);
+        if (isUrl(value)) url = value;
+      }
+    }
+    if (triggers.wants("PUSH_REWRITE")) {
+      const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details });
+      const value = rewritten(answer, "PUSH_REWRITE", trace);
+      if (value !== undefined) name = isUrl(value) ? lastPart(value) : value;
+    }
+    const final = streamName(name);
+    if (final === "") throw new SluiceError("access.denied", "There is no stream name to push to.");
+    return { name: final, url };
+  }
+
+  /** STREAM_LOAD, STREAM_SOURCE, password, STREAM_PUSH, address. Gives the source. */
+  async #allowed(name: StreamName, url: string, { request, host, asked, trace }: Push): Promise<string> {
+    const { triggers, lookup } = this.#options;
+    const source = await this.#source(name, trace);
+    const rule = parsePushSource(source);
+    if (!rule || rule.internal) throw new SluiceError("access.denied", "This stream takes no pushes.");
+    const known = rule.password !== "" && samePassword(request.password ?? "", rule.password);
+    if (rule.password !== "" && !known && rule.from === "") throw new SluiceError("access.denied", "The password is wrong.");
+    if (triggers.wants("STREAM_PUSH", name)) {
+      const { protocol } = request;
+      const verdict = await triggers.fire("STREAM_PUSH", { stream: name, host, protocol, url, ...detailsOf(request, asked) });
+      trace.add("STREAM_PUSH", verdict.kind);
+      if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
+    }
+    if (!known && !(await addressFits(rule.from, host, lookup)))
+      throw new SluiceError("access.denied", "This address may not push to this stream.");
+    trace.add("source", "takes the push");
+    return source;
+  }
+
+  async #source(name: StreamName, trace: Trace): Promise<string> {
+    const { inputs, settings } = this.#options;
+    const running = inputs.playing(name) && (this.#sources.get(name) ?? settings.stream(baseName(name))?.source ?? settings.defaultSource);
+    if (running !== undefined) return running;
+    const load = await inputs.load(name, trace);
+    if (!("refused" in load)) return load.source;
+    if (load.refused === "load") throw new SluiceError("access.denied", "This stream may not be started now.");
+    throw new SluiceError("access.unknown", "There is no stream of this name to push to.");
+  }
+
+  /** Claims the name; a new stream is announced with STREAM_READY, and nobody can watch it before that was answered. */
+  async #claim(name: StreamName, source: string, { trace }: Push): Promise<StreamWriter> {
+    const { directory, settings, inputs, triggers } = this.#options;
+    const config = settings.stream(baseName(name));
+    const options: LiveOptions = {
+      bufferMs: config?.DVR ?? defaultBufferMs,
+      segmentMs: config?.segmentsize ?? defaultSegmentMs,
+      resume: config?.resume ?? false,
+      source: publicSource(source),
+    };
+    const before = directory.get(name);
+    const writer = publishAs(directory, name, options);
+    if (writer.stream === before) return writer;
+    this.#sources.set(name, source);
+    if (!triggers.wants("STREAM_READY", name)) return writer;
+    const asking = triggers.fire("STREAM_READY", { stream: name, input: "Buffer" });
+    void inputs.announce(
+      name,
+      asking.then((verdict) => (verdict.kind === "allow" ? inputs.playing(name) : undefined)),
+    );
+    const verdict = await asking;
+    trace.add("STREAM_READY", verdict.kind);
+    if (verdict.kind === "allow") return writer;
+    await directory.end(name, { code: "TRIGGER", text: "STREAM_READY trigger returned false" });
+    throw new SluiceError("access.denied", verdict.reason);
+  }
+
+  #admission({ asked, connection }: Push, writer: StreamWriter, session: SessionConnection, token: string): Admission<StreamWriter> {
+    const onEnded = (): void => void writer.close({ code: "CLEAN_CONTROLLER_REQ", text: messageOf(session.signal.reason) });
+    session.signal.addEventListener("abort", onEnded, { once: true });
+    const closer: Disposable = {
+      [Symbol.dispose]: () => {
+        connection.release(closer);
+        session.signal.removeEventListener("abort", onEnded);
+        session[Symbol.dispose]();
+      },
+    };
+    connection.hold(closer);
+    return {
+      value: writer,
+      askedName: asked,
+      sessionId: session.sessionId,
+      token,
+      urlToken: undefined,
+      cookie: undefined,
+      redirected: false,
+      count: (up, down) => session.count(up, down),
+      signal: AbortSignal.any([session.signal, writer.signal]),
+      [Symbol.dispose]: closer[Symbol.dispose],
+    };
+  }
+}
+
+function publishAs(directory: StreamDirectory, name: StreamName, options: LiveOptions): StreamWriter {
+  try {
+    return directory.publish(name, options);
+  } catch (error) {
+    if (!isSluiceError(error, "access.taken")) throw error;
+    throw new SluiceError("access.taken", "Another publisher already pushes to this stream; stop it first.", { cause: error });
+  }
+}
+
+/** The new value, undefined to go on with the old one. Throws "access.denied". */
+function rewritten(answer: Rewriting, trigger: string, trace: Trace): string | undefined {
+  trace.add(trigger, answer.kind);
+  if (answer.kind === "deny") throw new SluiceError("access.denied", answer.reason);
+  if (answer.kind === "keep") return undefined;
+  if (answer.to === "") throw new SluiceError("access.denied", "not allowed");
+  return answer.to;
+}
+
+function isUrl(value: string): boolean {
+  return /^[a-z][a-z0-9.-]*:\/\//i.test(value);
+}
+
+function withoutQuery(value: string): string {
+  const query = value.indexOf("?");
+  return query < 0 ? value : value.slice(0, query);
+}
+
+/** The stream name in a URL: what stands after the last slash, percent-decoded. */
+function lastPart(url: string): string {
+  const path = withoutQuery(url);
+  const part = path.slice(path.lastIndexOf("/") + 1);
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The error without the key, should a handler have put that into its reason. */
+function withoutKey(error: unknown, request: AccessRequest): unknown {
+  const key = withoutQuery(request.stream);
+  if (!isSluiceError(error) || key.length < 6 || !error.message.includes(key)) return error;
+  return new SluiceError(error.code, error.message.replaceAll(key, "(hidden)"));
+}

@@ -1,0 +1,70 @@
+import type { Sessions } from "../sessions/session.ts";
+import type { Identity } from "../sessions/session.ts";
+import type { Stream } from "../streams/stream.ts";
+import type { Target } from "./resolver.ts";
+
+/** Where a viewer who was let in gets to. Its identities are kept as objects, so that no id is computed twice. */
+export type Route = Target & { readonly identities: Map<string, Identity> };
+
+/** Names that one session may have routes for; whoever tries more loses the oldest. */
+const mostOfSession = 32;
+
+/**
+ * Remembers which stream a viewer was let in to, by asked name, address and token: the hundreds of requests of one
+ * HLS viewer cost one PLAY_REWRITE and one DEFAULT_STREAM. A route lives as long as its session, and while its stream plays:
+ * after `stop_sessid` the next request finds its way anew.
+ */
+export class Routes implements Disposable {
+  readonly #routes = new Map<string, Route>();
+  readonly #bySession = new Map<string, string[]>();
+  readonly #searches = new Map<string, Promise<Target>>();
+  readonly #listener: Disposable;
+
+  constructor(sessions: Pick<Sessions, "onEnd">) {
+    this.#listener = sessions.onEnd(({ id }) => {
+      for (const key of this.#bySession.get(id) ?? []) this.#routes.delete(key);
+      this.#bySession.delete(id);
+    });
+  }
+
+  /** Asked names are sanitised; tokens may be any text, so their length goes first. */
+  key(asked: string, address: string, token: string): string {
+    return `${token.length} ${address} ${token} ${asked}`;
+  }
+
+  /** The route, if `plays` says that its stream still does. */
+  find(key: string, plays: (stream: Stream) => boolean): Route | undefined {
+    const route = this.#routes.get(key);
+    return route && plays(route.stream) ? route : undefined;
+  }
+
+  /**
+   * Searches for a target, once for all who ask meanwhile. `done` is to be called when the viewer has been let in or refused:
+   * until then others get this search's result.
+   */
+  search(key: string, run: () => Promise<Target>): { readonly target: Promise<Target>; done(): void } {
+    const going = this.#searches.get(key);
+    if (going) return { target: going, done: () => undefined };
+    const target = run();
+    this.#searches.set(key, target);
+    return { target, done: () => void this.#searches.delete(key) };
+  }
+
+  keep(key: string, sessionId: string, route: Route): void {
+    const known = this.#routes.get(key);
+    this.#routes.set(key, route);
+    if (known?.stream === route.stream) return;
+    const keys = this.#bySession.get(sessionId) ?? [];
+    this.#bySession.set(sessionId, keys);
+    if (!keys.includes(key)) keys.push(key);
+    while (keys.length > mostOfSession) this.#routes.delete(keys.shift() ?? "");
+  }
+
+  get size(): number {
+    return this.#routes.size;
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,26 @@
+import type { StreamName } from "../base/stream-name.ts";
+import type { SessionSettings } from "../sessions/session.ts";
+
+/** A stream's configuration as MistServer has it, read by base name. Unknown keys are kept and ignored. */
+export type StreamSettings = {
+  readonly source: string;
+  readonly fallback_stream?: string | undefined;
+  readonly always_on?: boolean | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** ms of media kept. */
+  readonly DVR?: number | undefined;
+  /** ms, least length of a segment. */
+  readonly segmentsize?: number | undefined;
+  readonly resume?: boolean | undefined;
+  /** s that an unused input stays open. */
+  readonly inputtimeout?: number | undefined;
+};
+
+/** What the gate reads of the configuration, at each decision anew. */
+export interface GateSettings {
+  stream(base: StreamName): StreamSettings | undefined;
+  /** The source of names that are not configured; undefined refuses them. */
+  readonly defaultSource: string | undefined;
+  readonly defaultStream: string;
+  readonly sessions: SessionSettings;
+}
