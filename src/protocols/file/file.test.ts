@@ -68,8 +68,8 @@ describe.each(samples)("$container with $video and $audio", (sample) => {
       }
       expect(mine.filter((packet) => packet.keyframe)).toHaveLength(track.kind === "video" ? sample.seconds! : mine.length);
     }
-    // All times of the file are moved by the same, so sound and picture stay together.
-    expect(Math.max(...shifts) - Math.min(...shifts)).toBeLessThan(2_500);
+    // All times of the file are moved by the same, so sound and picture stay together; ffprobe takes Opus' pre-skip of 7 ms off.
+    expect(Math.max(...shifts) - Math.min(...shifts)).toBeLessThan(sample.audio === "opus" ? 8_000 : 2_500);
     expect(packets[0]!.dts).toBeLessThan(100_000);
     expect(packets).toEqual([...packets].sort((a, b) => a.dts - b.dts));
     expect(Math.abs(source.duration - sample.seconds! * 1e6)).toBeLessThan(250_000);
