@@ -9,7 +9,7 @@ import type { Clock } from "../base/time.ts";
 const congestedBytes = 256 * 1024;
 
 /** Milliseconds that a peer has to take the rest and to close its side after `end()`. */
-const lingerMs = 3000;
+export const lingerMs = 3000;
 
 /**
  * A sink over a TCP socket. A write hands the shared buffer to the kernel at once; nothing is copied, no callback is made.

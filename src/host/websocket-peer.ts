@@ -6,7 +6,7 @@ import type { Sink } from "../base/sink.ts";
 import type { Clock } from "../base/time.ts";
 import type { WebSocketPeer } from "../protocols/protocol.ts";
 import { type Headers, safeHeaders } from "./http-response.ts";
-import { createSocketSink } from "./socket-sink.ts";
+import { createSocketSink, lingerMs } from "./socket-sink.ts";
 
 /** Milliseconds between pings; a peer that has not answered one before the next is gone. */
 const pingMs = 30_000;
@@ -52,7 +52,11 @@ function createPeer(peer: WebSocket, socket: Socket, clock: Clock): WebSocketPee
   // A close frame of the peer ends our writing: nothing may follow the answer to it.
   const open = (): boolean => peer.readyState === peer.OPEN;
   const close = (code: number, reason: string): void => {
-    if (open()) peer.close(code, shortened(reason));
+    if (open()) {
+      peer.close(code, shortened(reason));
+      const linger = clock.after(lingerMs, () => peer.terminate());
+      peer.once("close", () => linger[Symbol.dispose]());
+    }
     finish();
   };
   const sink: Sink = {
