@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { messageOf } from "../base/errors.ts";
+import { isSluiceError, messageOf } from "../base/errors.ts";
 import type { Listener } from "../protocols/protocol.ts";
 import { askerOf } from "./asker.ts";
+import { readBody } from "./body.ts";
 import { answerText, callbackOf, findCommand } from "./command.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
@@ -38,18 +38,17 @@ export function createApi(parts: ApiParts): Api {
   const authorizer = new Authorizer(parts);
   const app = new Hono<{ Bindings: Bindings }>();
   app.onError((error, context) => {
+    if (isSluiceError(error)) {
+      parts.log.write("INFO", `API: ${error.message}`);
+      return context.json({ error: error.message }, 400, cors);
+    }
     parts.log.write("ERROR", `API: ${messageOf(error)}`);
     return context.json({ error: "The request could not be handled; the log says more." }, 500, cors);
   });
   app.get("/healthz", (context) => context.text("ok", 200, uncached));
   app.options("*", (context) => context.body(null, 204, { ...cors, allow: cors["access-control-allow-methods"] }));
-  app.use(
-    bodyLimit({
-      maxSize: mostBytes,
-      onError: (context) => context.json({ error: `A command has at most ${mostBytes} bytes.` }, 413, cors),
-    }),
-  );
   app.on(["GET", "POST", "HEAD"], "*", (context) => answer(context, parts, authorizer));
+  app.all("*", (context) => context.json({ error: `${context.req.method} means nothing here; use GET or POST.` }, 405, cors));
 
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   return {
@@ -67,12 +66,15 @@ export function createApi(parts: ApiParts): Api {
 async function answer(context: ApiContext, parts: ApiParts, authorizer: Authorizer): Promise<Response> {
   const { incoming, outgoing } = context.env;
   const url = new URL(context.req.url);
+  const body = context.req.method === "POST" ? await readBody(incoming, mostBytes) : "";
+  if (body === undefined)
+    return context.json({ error: `A command has at most ${mostBytes} bytes.` }, 413, { ...cors, connection: "close" });
   const found = findCommand({
     method: context.req.method,
     path: url.pathname,
     query: url.searchParams,
     contentType: context.req.header("content-type") ?? "",
-    body: context.req.method === "POST" ? await context.req.text() : "",
+    body,
   });
   if (found.kind === "none") return context.html(page, 200, { "x-info": "The JSON API is at /api and /api2" });
   const callback = callbackOf(url.searchParams);

@@ -50,7 +50,7 @@ function connectorOf({ connector, description, codecs, watch }: Protocol, versio
     friendly: connector,
     desc: description,
     deps: connector === "HTTP" || connector === "RTMP" ? "" : "HTTP",
-    codecs: [[names.map((name) => [name])]],
+    codecs: [names.map((name) => [name])],
     methods: watch.map(({ type, hrn, scheme, priority }) => ({ handler: scheme, hrn, priority, type })),
     ...(first && { url_rel: first.path }),
     optional: {},

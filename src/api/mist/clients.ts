@@ -52,7 +52,7 @@ function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, cloc
 function isAlive({ state, startedAt, seconds }: SessionView, time: number, now: number): boolean {
   const start = Math.floor(startedAt / 1000);
   if (state === "accepted") return start <= time || time >= now;
-  return state === "ended" && start <= time && time < start + seconds;
+  return state === "ended" && time < now && start <= time && time < start + seconds;
 }
 
 function hasStream({ stream }: SessionView, wanted: readonly string[]): boolean {

@@ -1,0 +1,179 @@
+import { request as httpRequest, Agent } from "node:http";
+import type { Server } from "node:net";
+import type { LogEntry } from "../../src/base/log.ts";
+import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
+import { createApi } from "../../src/api/server.ts";
+import { type ChangeStore, openConfiguration } from "../../src/config/configuration.ts";
+import { readConfiguration } from "../../src/config/load.ts";
+import { allow } from "../../src/base/decision.ts";
+import { createTrustedProxies, clientAddress } from "../../src/host/peer-address.ts";
+import { listen } from "../../src/host/listen.ts";
+import type { Protocol } from "../../src/protocols/protocol.ts";
+import type { Identity, Sessions } from "../../src/sessions/session.ts";
+import { createSessions } from "../../src/sessions/sessions.ts";
+import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
+import { FakeClock } from "./fake-clock.ts";
+
+/** Stands in for what plays: the API only reads a few facts of it. */
+export type PlayingStream = { state?: StreamState; lastMs?: number; unix?: number; tracks?: number; health?: Record<string, unknown> };
+
+export type ApiOptions = { readonly config?: unknown; readonly streams?: Record<string, PlayingStream>; readonly store?: ChangeStore };
+
+export type ApiAnswer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  /** The JSON of the answer; empty if it has none. */
+  readonly json: Record<string, unknown>;
+};
+
+export type ApiRequest = {
+  readonly method?: string;
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | null;
+};
+
+/** The API on a free port with real sessions, a real configuration in memory, and a clock that stands still. */
+export async function startApi({ config = {}, streams = {}, store = memoryStore() }: ApiOptions = {}) {
+  const clock = new FakeClock();
+  const lines: LogEntry[] = [];
+  const log: ApiParts["log"] = {
+    write: (kind, message, fields) =>
+      void lines.push({ unix: Math.floor(clock.now() / 1000), kind, message, stream: fields?.stream ?? "" }),
+  };
+  const loaded = readConfiguration(config, "sluice.config.json", fakeProtocols);
+  const configuration = await openConfiguration({ ...loaded, file: undefined, overrides: {} }, store, log);
+  const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
+  const listening: ListeningPort[] = [
+    { connector: "HTTP", host: "127.0.0.1", port: 8080 },
+    { connector: "RTMP", host: "127.0.0.1", port: 1935 },
+  ];
+  const stopped: string[] = [];
+  const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
+  const parts: ApiParts = {
+    configuration,
+    directory: fakeDirectory(streams),
+    sessions,
+    log,
+    logEntries: () => lines,
+    protocols: fakeProtocols,
+    listening: () => listening,
+    identity: { instance: "abcdefghijklmnop", version: "0.1.0" },
+    clock,
+    clientAddress: (peer, headers) => clientAddress(peer, headers, proxies),
+    open: (server: Server, { address, port, option }) => listen(server, { address, port, option, log }),
+    stop: () => void stopped.push("stopped"),
+  };
+  const listener = await createApi(parts).listen("127.0.0.1", 0);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return {
+    parts,
+    clock,
+    sessions,
+    configuration,
+    streams,
+    lines,
+    stopped,
+    port: listener.port,
+    /** One request; all requests of one `agent` share a connection. */
+    ask: (options: ApiRequest, by: Agent = agent) => ask(listener.port, options, by),
+    /** A command in the usual form, answered minimally. */
+    call: async (command: unknown): Promise<Record<string, unknown>> => {
+      const answer = await ask(
+        listener.port,
+        { path: "/api2", headers: { "Content-Type": "application/json" }, body: JSON.stringify(command) },
+        agent,
+      );
+      return answer.json;
+    },
+    [Symbol.asyncDispose]: async () => {
+      agent.destroy();
+      await listener[Symbol.asyncDispose]();
+      await sessions[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export type TestApi = Awaited<ReturnType<typeof startApi>>;
+
+/** Joins a session and keeps it as long as the test wants. */
+export function join(sessions: Sessions, identity: Partial<Identity> & { readonly stream: string }, verdict = allow()) {
+  const { type = "viewer", address = "203.0.113.7", token = "t", protocol = "HLS", url = "http://x/" } = identity;
+  return sessions.join({ type, address, token, protocol, url, stream: identity.stream }, async () => verdict);
+}
+
+export function memoryStore(): ChangeStore & { readonly rows: Map<string, unknown> } {
+  const rows = new Map<string, unknown>();
+  return {
+    rows,
+    read: async () => new Map(rows),
+    write: async (changes) => {
+      for (const [key, value] of changes) rows.set(key, value);
+    },
+  };
+}
+
+function protocol(name: string, connector: string): Protocol {
+  const watch =
+    connector === "HLS"
+      ? [{ type: "html5/application/vnd.apple.mpegurl", hrn: "HLS (TS)", scheme: "http" as const, path: "/hls/$/index.m3u8", priority: 9 }]
+      : [];
+  return {
+    name,
+    connector,
+    description: `${connector} for tests`,
+    codecs: { publish: [], play: ["h264", "aac"] },
+    watch,
+    parseOptions: () => ({}),
+  };
+}
+
+const fakeProtocols: readonly Protocol[] = [
+  protocol("rtmp", "RTMP"),
+  protocol("flv", "FLV"),
+  protocol("hls", "HLS"),
+  protocol("http", "HTTP"),
+];
+
+function fakeDirectory(streams: Record<string, PlayingStream>): StreamDirectory {
+  const view = (name: string): Stream => {
+    const { state = "ready", lastMs = 0, unix = 0, tracks = 2 } = streams[name] ?? {};
+    return {
+      name,
+      kind: "live",
+      state,
+      tracks: Array.from({ length: tracks }, () => ({ kind: "data", id: 1, codec: "json", config: new Uint8Array(), codecString: "" })),
+      unixOffset: unix * 1000,
+      firstTime: 0,
+      lastTime: lastMs * 1000,
+    } as unknown as Stream;
+  };
+  return {
+    get: (name: string) => (Object.hasOwn(streams, name) ? view(name) : undefined),
+    list: () => Object.keys(streams).map(view),
+    health: (name: string) => streams[name]?.health,
+  } as unknown as StreamDirectory;
+}
+
+function ask(port: number, { method = "POST", path = "/api", headers = {}, body = null }: ApiRequest, agent: Agent): Promise<ApiAnswer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ port, host: "127.0.0.1", method, path, headers: { ...headers }, agent }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => (text += chunk));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json: jsonOf(text) }));
+      response.on("error", reject);
+    });
+    request.on("error", reject);
+    request.end(body ?? undefined);
+  });
+}
+
+function jsonOf(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
