@@ -16,7 +16,6 @@ import type { GateSettings } from "./settings.ts";
 import { StreamTriggers } from "./stream-triggers.ts";
 import type { Lookup } from "./whitelist.ts";
 
-export type { OpenInput } from "./inputs.ts";
 export type { GateSettings, StreamSettings } from "./settings.ts";
 
 export type GateOptions = {

@@ -4,7 +4,7 @@ import type { Flow } from "./history.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
 
 /** Milliseconds that a session outlives its last connection, and that a part of it counts as active. */
-export const idleMs = 15_000;
+const idleMs = 15_000;
 
 /** Bytes of all tags of one session. */
 const mostTagBytes = 512;

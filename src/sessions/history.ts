@@ -2,7 +2,7 @@ import { baseName, type StreamName } from "../base/stream-name.ts";
 import type { SessionType, TotalsQuery, TotalsRow } from "./session.ts";
 
 /** Seconds that are remembered. */
-export const historySeconds = 600;
+const historySeconds = 600;
 /** Rates are averages over this many seconds. */
 const rateSeconds = 5;
 /** One more than is shown, so that the oldest second still has its 5-second average. */

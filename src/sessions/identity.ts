@@ -3,7 +3,7 @@ import { parseAddress } from "../base/address.ts";
 import type { Identity, SessionSettings, SessionType } from "./session.ts";
 
 /** The bits of a session mode: which parts of an identity make it the same session. */
-export const identityPart = { stream: 8, address: 4, token: 2, protocol: 1 } as const;
+const identityPart = { stream: 8, address: 4, token: 2, protocol: 1 } as const;
 
 const prefix: Readonly<Record<SessionType, string>> = { viewer: "", input: "I", output: "O", unspecified: "U" };
 
