@@ -15,7 +15,7 @@ const flags = [
   "--autoplay-policy=no-user-gesture-required",
 ];
 
-/** Debian's Chromium with an empty profile. */
+/** Debian's Chromium with an empty profile. Each page is another viewer: cookies of the one before are gone. */
 export async function startBrowser(): Promise<{ newPage(): Promise<Page> } & AsyncDisposable> {
   const profile = mkdtempSync(join(tmpdir(), "sluice-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
@@ -25,7 +25,10 @@ export async function startBrowser(): Promise<{ newPage(): Promise<Page> } & Asy
     viewport: { width: 960, height: 640 },
   });
   return {
-    newPage: () => context.newPage(),
+    newPage: async () => {
+      await context.clearCookies();
+      return context.newPage();
+    },
     [Symbol.asyncDispose]: async () => {
       await context.close();
       rmSync(profile, { recursive: true, force: true });
