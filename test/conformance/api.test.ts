@@ -226,6 +226,25 @@ describe("recorded exchanges, answer equal but for volatile values", () => {
   });
 });
 
+describe("capabilities", () => {
+  it("have the recording's members, as far as Sluice has something to tell", async () => {
+    const file = new URL("../fixtures/golden/api/capabilities.json", import.meta.url);
+    const theirs = JSON.parse(readFileSync(file, "utf8")) as {
+      readonly keys: readonly string[];
+      readonly connectorKeys: Readonly<Record<string, readonly string[]>>;
+      readonly machine: Readonly<Record<string, unknown>>;
+    };
+    await using api = await startApi();
+    const { capabilities } = (await api.call({ capabilities: true })) as { capabilities: Record<string, Record<string, unknown>> };
+    expect(Object.keys(capabilities).sort()).toEqual(theirs.keys);
+    // `exceptions`, `forward`, `push_*` and `url_prefix` are about MistServer's processes and pushes out.
+    const told = ["codecs", "deps", "desc", "friendly", "methods", "name", "optional", "url_rel", "version"];
+    const hls = capabilities["connectors"]?.["HLS"] as Record<string, unknown>;
+    expect(Object.keys(hls)).toEqual(expect.arrayContaining(told.filter((key) => theirs.connectorKeys["HLS"]?.includes(key))));
+    for (const part of ["cpu", "mem", "load"]) expect(shape(capabilities[part])).toEqual(shape(theirs.machine[part]));
+  });
+});
+
 describe("recorded logins", () => {
   /** Puts our challenge's answer where the recording has the answer to its own. */
   const right = "b26e138b849b7ac73e78a8f4af9b5db1";

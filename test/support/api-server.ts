@@ -48,6 +48,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const listening: ListeningPort[] = [
     { connector: "HTTP", host: "127.0.0.1", port: 8080 },
     { connector: "RTMP", host: "127.0.0.1", port: 1935 },
+    { connector: "FLV", host: "127.0.0.1", port: 8080 },
   ];
   const stopped: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
@@ -126,6 +127,7 @@ function protocol(name: string, connector: string): Protocol {
     codecs: { publish: [], play: ["h264", "aac"] },
     watch,
     parseOptions: () => ({}),
+    serve: async () => new AsyncDisposableStack(),
   };
 }
 

@@ -19,10 +19,11 @@ export class Attempts {
 
   /** Milliseconds that this address still has to wait; 0 if it may try. */
   waitMs(address: string): number {
-    return Math.max(0, (this.#byAddress.get(address)?.lockedUntil ?? 0) - this.#clock.monotonic());
+    return Math.max(0, (this.#byAddress.get(network(address))?.lockedUntil ?? 0) - this.#clock.monotonic());
   }
 
-  failed(address: string): void {
+  failed(from: string): void {
+    const address = network(from);
     const now = this.#clock.monotonic();
     const known = this.#byAddress.get(address);
     const failures = (known && now - known.last < forgetMs ? known.failures : 0) + 1;
@@ -35,6 +36,16 @@ export class Attempts {
   }
 
   succeeded(address: string): void {
-    this.#byAddress.delete(address);
+    this.#byAddress.delete(network(address));
   }
+}
+
+/** Who has one IPv6 address has 2^64 of them: such a network counts as one. Every other text stands for itself. */
+function network(address: string): string {
+  const url = address.includes(":") ? `http://[${address}]/` : "";
+  if (!URL.canParse(url)) return address;
+  const [head = "", tail] = new URL(url).hostname.slice(1, -1).split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === "" ? 0 : tail.split(":").length);
+  return [...groups, ...Array.from({ length: missing }, () => "0"), ...(tail ? tail.split(":") : [])].slice(0, 4).join(":");
 }

@@ -23,23 +23,21 @@ export const loadCall: Call = {
 };
 
 function capabilities(protocols: readonly Protocol[], version: string): Readonly<Record<string, unknown>> {
-  const connectors = protocols.map((protocol) => [protocol.connector, connectorOf(protocol, version)] as const);
+  const connectors = protocols
+    .filter(({ serve }) => serve)
+    .map((protocol) => [protocol.connector, connectorOf(protocol, version)] as const);
+  const inputs = protocols.filter(({ pull }) => pull).map(({ connector, description }) => inputOf(connector, description, "/*"));
   return {
     connectors: Object.fromEntries(connectors),
-    inputs: {
-      Buffer: {
-        name: "Buffer",
-        desc: "A live stream that an encoder pushes in.",
-        source_match: "push://*",
-        codecs: [],
-        required: {},
-        optional: {},
-      },
-    },
+    inputs: Object.fromEntries([inputOf("Buffer", "A live stream that an encoder pushes in.", "push://*"), ...inputs]),
     internal_writers: [],
     triggers: triggerCapabilities(),
     ...machine(),
   };
+}
+
+function inputOf(name: string, desc: string, source: string): readonly [string, Readonly<Record<string, unknown>>] {
+  return [name, { name, desc, source_match: source, codecs: [], required: {}, optional: {} }];
 }
 
 function connectorOf({ connector, description, codecs, watch }: Protocol, version: string): Readonly<Record<string, unknown>> {

@@ -89,7 +89,8 @@ export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> 
 /** What is served when no list of connectors was configured: everything that Sluice has. */
 function defaultConnectors({ configuration, protocols }: ApiParts): readonly ConnectorEntry[] {
   const { httpHost, httpPort, rtmpHost, rtmpPort } = configuration.settings;
-  const others = protocols.map(({ connector }) => connector).filter((connector) => connector !== "HTTP" && connector !== "RTMP");
+  const outputs = protocols.filter(({ serve }) => serve !== undefined).map(({ connector }) => connector);
+  const others = outputs.filter((connector) => connector !== "HTTP" && connector !== "RTMP");
   return [
     { connector: "HTTP", interface: httpHost, port: httpPort },
     { connector: "RTMP", interface: rtmpHost, port: rtmpPort },
@@ -99,7 +100,10 @@ function defaultConnectors({ configuration, protocols }: ApiParts): readonly Con
 
 /** 1 or 0 for those with a port of their own, a text for those that live on HTTP's. */
 function onlineState(connector: string, { protocols, listening }: ApiParts): 0 | 1 | "Enabled" | "Not installed" {
-  if (listening().some((port) => port.connector === connector)) return 1;
+  const ports = listening();
+  const own = ports.find((port) => port.connector === connector);
+  const shared = connector !== "HTTP" && own?.port === ports.find((port) => port.connector === "HTTP")?.port;
+  if (own && !shared) return 1;
   if (connector === "HTTP" || connector === "RTMP") return 0;
   return isKnownConnector(connector, protocols) ? "Enabled" : "Not installed";
 }
