@@ -5,11 +5,11 @@ import type { Packet } from "../../media/packet.ts";
 import type { AudioTrack, TrackId } from "../../media/track.ts";
 
 /**
- * What is at the start of some bytes: a whole frame (its payload from `begin` to `end`, and what describes its track),
- * the start of one that goes on behind them, or no frame.
+ * What is at the start of some bytes: a whole frame (`data`, else the bytes from `begin` to `end`, and what describes its
+ * track), the start of one that goes on behind them, or no frame.
  */
 export type FrameAt =
-  | { readonly begin: number; readonly end: number; readonly duration: Micros; readonly config: Uint8Array }
+  | { readonly begin: number; readonly end: number; readonly duration: Micros; readonly config: Uint8Array; readonly data?: Uint8Array }
   | "more"
   | "none";
 
@@ -82,7 +82,7 @@ export class AudioFrames {
     if (this.#next === undefined) return;
     const time = Math.round(this.#next);
     this.#next += frame.duration;
-    if (frame.end > frame.begin)
-      packets.push({ trackId: this.#id, dts: time, pts: time, keyframe: true, data: bytes.slice(at + frame.begin, at + frame.end) });
+    const data = frame.data ?? bytes.slice(at + frame.begin, at + frame.end);
+    if (data.length > 0) packets.push({ trackId: this.#id, dts: time, pts: time, keyframe: true, data });
   }
 }

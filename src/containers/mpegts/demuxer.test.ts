@@ -14,6 +14,7 @@ const samples: readonly SampleOptions[] = [
   { video: "hevc", audio: "mp3", bframes: 2 },
   { video: "h264", audio: "opus" },
   { audio: "aac", sampleRate: 44_100, channels: 1 },
+  { video: "h264", audio: "aac", extra: ["-mpegts_flags", "latm"] },
 ];
 
 const readSample = async (options: SampleOptions): Promise<{ bytes: Uint8Array; path: string }> => {
@@ -44,7 +45,7 @@ describe("the demuxer", () => {
     expect(listsOf(outputs).length).toBe(1);
     expect(isTrackList(outputs[0]!)).toBe(true);
     const [tracks] = listsOf(outputs);
-    expect(tracks!.map((track) => track.codec)).toEqual(probed.streams.map((stream) => stream.codec_name));
+    expect(tracks!.map((track) => track.codec)).toEqual(probed.streams.map((stream) => stream.codec_name.replace("_latm", "")));
     for (const track of tracks!) {
       const seen = packetsOf(outputs).filter((packet) => packet.trackId === track.id);
       const wanted = probed.packets.filter((packet) => packet.codec_type === track.kind);
@@ -60,6 +61,13 @@ describe("the demuxer", () => {
       if (track.kind === "video") expect(track).toMatchObject({ width: stream.width, height: stream.height, frameRate: 25 });
       if (track.kind === "audio") expect(track).toMatchObject({ sampleRate: Number(stream.sample_rate), channels: stream.channels });
     }
+  });
+
+  it("reads the same AAC from LATM as from ADTS", async () => {
+    const [latm, adts] = await Promise.all(
+      [["-mpegts_flags", "latm"], []].map(async (extra) => packetsOf(demux((await readSample({ audio: "aac", extra })).bytes))),
+    );
+    expect(latm!.map((packet) => packet.data)).toEqual(adts!.map((packet) => packet.data));
   });
 
   it("gives the same whatever way the bytes are cut", async () => {

@@ -31,7 +31,7 @@ type Lane = {
   counter: number | undefined;
 };
 
-/** Reads the first program of an MPEG-TS (ISO/IEC 13818-1): H.264, H.265, AAC in ADTS, MP3, Opus. */
+/** Reads the first program of an MPEG-TS (ISO/IEC 13818-1): H.264, H.265, AAC in ADTS or LATM, MP3, Opus. */
 export function mpegtsDemuxer(): Demuxer {
   return new TsDemuxer();
 }

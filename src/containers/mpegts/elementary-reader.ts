@@ -10,6 +10,7 @@ import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId, VideoTrack } from "../../media/track.ts";
 import { AudioFrames, type FrameAt } from "./audio-frames.ts";
 import { type ElementaryStream, streamType } from "./elementary-codec.ts";
+import { latmFrames } from "./latm.ts";
 import { descriptor } from "./psi.ts";
 
 /** Turns the payloads of one PID's PES packets into canonical packets. */
@@ -31,7 +32,9 @@ export function elementaryReader(stream: ElementaryStream, id: TrackId): Element
     case streamType.hevc:
       return new VideoReader(id, stream.streamType === streamType.h264);
     case streamType.adts:
-      return new AudioFrames(id, 0xff, adtsFrame, (config) => withLanguage(aacTrack(id, config), language));
+      return new AudioFrames(id, 0xff, adtsFrame, (config) => aacTrack(id, config, language));
+    case streamType.latm:
+      return new AudioFrames(id, 0x56, latmFrames(), (config) => aacTrack(id, config, language));
     case streamType.mpeg1Audio:
     case streamType.mpeg2Audio:
       return new AudioFrames(id, 0xff, mp3Frame, (config) => withLanguage(mp3Track(id, config), language));

@@ -10,7 +10,7 @@ export type PacketMarks = {
 };
 
 /** Marks of a PES packet that has none. */
-export const noMarks: PacketMarks = {};
+const noMarks: PacketMarks = {};
 
 /**
  * Cuts PES packets and sections into transport packets and counts each PID's continuity counter.
