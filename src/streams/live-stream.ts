@@ -232,7 +232,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     const sequence = this.packetRing.push(packet, starts);
     if (starts) this.#group(sequence, packet.dts, this.#wallOffset);
     else if (this.packetRing.crowded) this.#trim();
-    meter.packet(packet.dts, packet.pts, packet.data.length, now, starts ? sequence : this.packetRing.newestGroup);
+    meter.packet(packet.dts, packet.pts, packet.data.length, now, starts ? sequence : this.packetRing.newestGroup, starts);
     this.#scheduleFlush();
     return true;
   }

@@ -7,6 +7,8 @@ const buckets = 8;
 const bucketMs = 2_500;
 /** Rates are measured over this many ticks. */
 const ticks = 10;
+/** Before the first packet, and after time was closed up; -1 is the time before the stream's first group. */
+const unknownGroup = -2;
 
 /** One group of pictures of a track, or the packets of another track that came meanwhile. */
 export type KeySpan = { readonly start: Micros; readonly duration: Micros; readonly frames: number };
@@ -40,8 +42,9 @@ export class TrackMeter {
   #last: Micros = 0;
   #maxRate = 0;
   #bFrames = false;
-  #group = -2;
-  #keyStart: Micros = -1;
+  #group = unknownGroup;
+  #keyWhole = false;
+  #keyStart: Micros = 0;
   #keyFrames = 0;
   #rate = 0;
   #frameRate = 0;
@@ -54,10 +57,13 @@ export class TrackMeter {
     return this.#last;
   }
 
-  /** A packet has passed. `group` names the stream's group that it came in: the track's keys are cut where that changes. */
-  packet(dts: Micros, pts: Micros, bytes: number, arrivedMs: number, group: number): void {
+  /**
+   * A packet has passed. `group` names the stream's group that it came in, `starts` is true when it began it:
+   * the track's keys are cut where the group changes.
+   */
+  packet(dts: Micros, pts: Micros, bytes: number, arrivedMs: number, group: number, starts: boolean): void {
     if (group !== this.#group) {
-      this.#key(dts, this.#group >= 0);
+      this.#key(dts, starts || this.#group !== unknownGroup);
       this.#group = group;
     }
     if (this.#frames++ === 0) this.#first = this.#last = dts;
@@ -85,8 +91,8 @@ export class TrackMeter {
   restart(): void {
     this.#late.fill(Number.NEGATIVE_INFINITY);
     this.#early.fill(Number.POSITIVE_INFINITY);
-    this.#keyStart = -1;
-    this.#group = -2;
+    this.#keyWhole = false;
+    this.#group = unknownGroup;
   }
 
   /** Called at the hub's tick. Keys that began before `oldest` are forgotten. */
@@ -162,10 +168,11 @@ export class TrackMeter {
     };
   }
 
-  /** `whole`: the packets before belong to a group, and not to what came before the first. */
+  /** `whole`: this key begins with its group, and not somewhere in it. */
   #key(dts: Micros, whole: boolean): void {
-    if (whole && this.#keyStart >= 0 && this.#keyFrames > 0 && dts > this.#keyStart)
+    if (this.#keyWhole && this.#group >= 0 && this.#keyFrames > 0 && dts > this.#keyStart)
       this.#keys.push({ start: this.#keyStart, duration: dts - this.#keyStart, frames: this.#keyFrames });
+    this.#keyWhole = whole;
     this.#keyStart = dts;
     this.#keyFrames = 0;
   }
