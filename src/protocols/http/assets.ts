@@ -24,7 +24,7 @@ const javascript = "text/javascript; charset=utf-8";
 export async function loadAssets(): Promise<Assets> {
   const packages = createRequire(import.meta.url);
   const [script, style, hls, mpegts] = await Promise.all([
-    readFile(new URL("./page/player.js", import.meta.url)).then((bytes) => asset(javascript, bytes)),
+    readFile(new URL("./page/player.js", import.meta.url)).then((bytes) => asset(javascript, withoutMap(bytes))),
     asset("text/css; charset=utf-8", Buffer.from(pageStyle)),
     readFile(packages.resolve("hls.js/dist/hls.min.js")).then((bytes) => asset(javascript, withoutMap(bytes))),
     readFile(packages.resolve("mpegts.js")).then((bytes) => asset(javascript, withoutMap(bytes))),
