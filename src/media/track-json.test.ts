@@ -5,9 +5,9 @@ import type { Track } from "./track.ts";
 import type { TrackStats } from "./track-stats.ts";
 
 type Json = Record<string, Record<string, unknown>>;
-const recorded = JSON.parse(
-  readFileSync(new URL("../../test/fixtures/golden/triggers/LIVE_TRACK_LIST-sequence.json", import.meta.url), "utf8"),
-) as { requests: { body: string }[] };
+const recorded = JSON.parse(readFileSync(new URL("../../test/fixtures/golden/triggers/LIVE_TRACK_LIST.json", import.meta.url), "utf8")) as {
+  requests: { body: string }[];
+};
 const golden = JSON.parse(recorded.requests[0]!.body.split("\n")[1]!) as Json;
 const bytes = (text: unknown): Uint8Array => Uint8Array.from(String(text), (letter) => letter.charCodeAt(0));
 
