@@ -237,7 +237,7 @@ describe("changing the configuration", () => {
     });
     expect(config).toMatchObject({ sessionViewerMode: 14, trustedproxy: ["10.0.0.1", "10.0.0.2"], serverid: "me" });
     expect(api.lines.filter(({ kind }) => kind === "WARN").map(({ message }) => message)).toEqual([
-      expect.stringMatching(/^API: config \(config\): sessionViewerMode is 99; it must be .*; it stays as it was$/),
+      expect.stringMatching(/^API: config\.sessionViewerMode is 99; it must be .*; it stays as it was$/),
     ]);
   });
 

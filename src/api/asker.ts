@@ -33,7 +33,7 @@ export function isLocal(peer: string, headers: Readonly<Record<string, string>>)
   return [headers["origin"], headers["referer"]].every((from) => from === undefined || isFrom(from, host));
 }
 
-export function isLoopback(address: string): boolean {
+function isLoopback(address: string): boolean {
   return address === "::1" || /^(::ffff:)?127\.\d+\.\d+\.\d+$/i.test(address);
 }
 

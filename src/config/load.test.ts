@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SluiceError } from "../base/errors.ts";
 import { defineProtocol } from "../protocols/protocol.ts";
@@ -90,6 +91,31 @@ describe("our own shape", () => {
     expect(text.split("\n")).toHaveLength(2);
     expect(text).toContain("account.admin.password is wrong");
     expect(text).not.toContain("hunter2");
+  });
+
+  it("takes anything or says what is wrong, in MistServer's shape too", () => {
+    const keys = fc.constantFrom(
+      "streams",
+      "account",
+      "triggers",
+      "protocols",
+      "trustedproxy",
+      "host",
+      "apiPort",
+      "tknMode",
+      "config",
+      "controller",
+    );
+    const value = fc.letrec<{ any: unknown }>((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 4 },
+        fc.jsonValue({ maxDepth: 2 }),
+        fc.dictionary(fc.oneof(keys, fc.string()), tie("any")),
+        fc.array(tie("any")),
+      ),
+    })).any;
+    fc.assert(fc.property(value, (config) => problemOf(config) !== ""));
+    fc.assert(fc.property(fc.dictionary(keys, value), (config) => problemOf({ config }) !== ""));
   });
 
   it("parts functions from MistServer's entries and keeps these as they are", () => {

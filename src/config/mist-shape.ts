@@ -100,7 +100,7 @@ export function readConfigMember(member: string, value: unknown, reading: Readin
 }
 
 function parseMember<K extends keyof typeof settingSchemas>(member: K, value: unknown, where: string): unknown {
-  return parseSetting(member, value, `${where} (config)`);
+  return parseSetting(member, value, where, ["config", member]);
 }
 
 function readController(value: unknown, where: string): SettingsPatch {
@@ -153,7 +153,7 @@ function listening(
   }
   return {
     [portKey]:
-      port === undefined || port === null || port === "" ? null : parseSetting(portKey, wholeNumber(port), `${where} (${path.join(".")})`),
+      port === undefined || port === null || port === "" ? null : parseSetting(portKey, wholeNumber(port), where, [...path, "port"]),
     [hostKey]: address === undefined || address === null || address === "" ? null : address,
   };
 }
@@ -169,7 +169,7 @@ function readTriggerEntries(value: unknown, { warn }: Reading): Settings["trigge
 function readProxies(value: unknown, where: string): readonly string[] | null {
   if (value === null) return null;
   if (typeof value === "string") return value.split(/[\s,]+/).filter((entry) => entry !== "");
-  return parseSetting("trustedproxy", value, where);
+  return parseSetting("trustedproxy", value, where, ["config", "trustedproxy"]);
 }
 
 function readStreams(value: unknown, where: string, warn: (text: string) => void): Readonly<Record<string, StreamEntry>> {

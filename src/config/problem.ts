@@ -24,7 +24,7 @@ export function describeUnknown(path: readonly PropertyKey[], known: readonly st
 }
 
 /** The path as a programmer would write it: `streams.live.DVR`, `streams["a b"]`, `triggers.USER_NEW[0]`. */
-export function fieldPath(path: readonly PropertyKey[]): string {
+function fieldPath(path: readonly PropertyKey[]): string {
   if (path.length === 0) return "the configuration";
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
@@ -46,7 +46,7 @@ function shown(value: unknown): string {
 }
 
 /** The name among `known` that was probably meant; undefined if none is near. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
+function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {

@@ -102,7 +102,7 @@ const ownShape = {
 const ownSchema = z.strictObject(ownShape, "an object").partial();
 
 /** The names of all settings of our own shape. */
-export const settingNames = Object.keys(ownShape);
+const settingNames = Object.keys(ownShape);
 
 export type OwnShape = z.infer<typeof ownSchema>;
 
@@ -123,14 +123,15 @@ export function parseLooseStream(name: string, value: unknown, where: string): N
   return entry;
 }
 
-/** Checks a single setting; throws "config.invalid" naming it. */
+/** Checks a single setting that stands at `path`; throws "config.invalid" naming it. */
 export function parseSetting<K extends keyof typeof settingSchemas>(
   key: K,
   value: unknown,
   where: string,
+  path: readonly PropertyKey[] = [key],
 ): z.infer<(typeof settingSchemas)[K]> {
   const result = settingSchemas[key].safeParse(value);
-  if (!result.success) throw problemsOf(result.error, value, where, [key]);
+  if (!result.success) throw problemsOf(result.error, value, where, path);
   return result.data as z.infer<(typeof settingSchemas)[K]>;
 }
 

@@ -23,9 +23,6 @@ const after: readonly Call[] = [
   saveCall,
 ];
 
-/** The names of all calls, for reference pages. */
-export const callNames: readonly string[] = [...before, ...after].map((call) => call.name);
-
 export type RunOptions = {
   readonly parts: ApiParts;
   readonly asker: Asker;

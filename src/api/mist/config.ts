@@ -17,12 +17,12 @@ export const configCall: Call = {
     const warn = (text: string): void => parts.log.write("WARN", `API: ${text}`);
     for (const [member, setting] of Object.entries(value)) {
       try {
-        const { kept: more, ...changed } = readConfigMember(member, setting, { where: "config", protocols: parts.protocols, warn }) ?? {};
+        const { kept: more, ...changed } = readConfigMember(member, setting, { where: "API", protocols: parts.protocols, warn }) ?? {};
         patch = { ...patch, ...changed };
         kept = { ...kept, ...more };
       } catch (error) {
         if (!isSluiceError(error, "config.invalid")) throw error;
-        warn(`${messageOf(error)}; it stays as it was`);
+        parts.log.write("WARN", `${messageOf(error)}; it stays as it was`);
       }
     }
     await parts.configuration.change((settings) => ({ ...patch, kept: { ...settings.kept, ...kept } }));
