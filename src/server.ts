@@ -88,6 +88,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   opened.defer(() => gate.close());
   opened.use(sessions);
 
+  const ports = { rtmp: 0, http: 0, api: 0 };
   const served = protocols.filter((protocol) => protocol.serve && connectorEnabled(settings, protocol.connector));
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const host = opened.use(
@@ -99,12 +100,11 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       publish: gate.publish,
       play: gate.play,
-      watchAddresses: () => watchAddresses(served),
+      watchAddresses: () => watchAddresses(served, ports.rtmp),
     }),
   );
   opened.use(directory);
 
-  const ports = { rtmp: 0, http: 0, api: 0 };
   for (const protocol of served) {
     const serving = opened.use(await protocol.serve?.(host, protocol.parseOptions(optionsOf(protocol, settings))));
     if (protocol.name === "rtmp" && serving && "port" in serving) ports.rtmp = Number(serving.port);
@@ -170,8 +170,10 @@ function optionsOf(protocol: Protocol, settings: Settings): unknown {
   return { port: settings.rtmpPort, host: settings.rtmpHost, ...(given as object | undefined) };
 }
 
-function watchAddresses(served: readonly Protocol[]): (WatchAddress & { codecs: Protocol["codecs"]["play"] })[] {
-  return served.flatMap((protocol) => protocol.watch.map((address) => ({ ...address, codecs: protocol.codecs.play })));
+function watchAddresses(served: readonly Protocol[], rtmpPort: number): (WatchAddress & { codecs: Protocol["codecs"]["play"] })[] {
+  return served.flatMap((protocol) =>
+    protocol.watch.map((address) => ({ ...address, ...(address.scheme === "rtmp" && { port: rtmpPort }), codecs: protocol.codecs.play })),
+  );
 }
 
 function readyLine(settings: Settings, ports: SluiceServer["ports"]): string {

@@ -6,7 +6,7 @@ import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 export type Reading = Verdict | Rewriting | undefined;
 
 /** The client is told this when nobody could be asked. It is no answer, so it is not remembered for long. */
-export const checkFailed: Deny = deny("the check could not be made; try again later", { denyFor: "10s" });
+export const checkFailed: Deny = { ...deny("the check could not be made; try again later", { denyFor: "10s" }), failed: true };
 
 /** A handler that could not be asked, or whose answer cannot be used. The message ends the sentence "the handler failed: ...". */
 export class HandlerFailure extends Error {
@@ -55,9 +55,9 @@ export function tableFailure(name: TriggerName): Reading {
   return definition.fail === "deny" ? checkFailed : allow();
 }
 
-/** Joins verdicts: the first no wins; of several yeses the one that is asked again soonest. */
+/** Joins verdicts: the first no wins, one that was said before one of a failure; of several yeses the one that is asked again soonest. */
 export function joinVerdicts(earlier: Verdict, later: Verdict): Verdict {
-  if (earlier.kind === "deny") return earlier;
+  if (earlier.kind === "deny") return earlier.failed && later.kind === "deny" && !later.failed ? later : earlier;
   if (later.kind === "deny" || earlier.recheckEvery === undefined) return later;
   if (later.recheckEvery === undefined) return earlier;
   return durationMs(later.recheckEvery) < durationMs(earlier.recheckEvery) ? later : earlier;

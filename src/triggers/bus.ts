@@ -98,7 +98,7 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
         `${trigger} ${listener.label} ${sort}`,
         `${trigger}: the handler ${listener.label} failed: ${words(error)}; ${consequence(listener)}`,
       );
-      return listener.onFailure;
+      return asFailure(listener.onFailure);
     } finally {
       counter.ms += clock.monotonic() - started;
     }
@@ -190,6 +190,11 @@ const emptyServer: ServerControl = {
   invalidateSessions: () => Promise.resolve(0),
   stopSessions: () => 0,
 };
+
+/** Marks a no that nobody said: the handler could not be asked, and who is watching already is not touched by that. */
+function asFailure(reading: Reading): Reading {
+  return reading?.kind === "deny" ? { ...reading, failed: true } : reading;
+}
 
 /** The stream that filters look at; of a list the first one; empty when the trigger is about none. */
 function streamOf(name: TriggerName, payload: Readonly<Record<string, unknown>>): string {

@@ -17,6 +17,7 @@ describe.each(forms)("listing live streams by %s handlers", (form) => {
           if (state === "EMPTY") byEvent.delete(stream);
           return "";
         },
+        LIVE_TRACK_LIST: () => "",
       },
       { streams: { live: { source: "push://" }, radio: { source: "push://" } } },
     );
@@ -54,9 +55,10 @@ describe.each(forms)("listing live streams by %s handlers", (form) => {
   it("does not list a stream whose picture is not complete yet", async () => {
     const { sluice, asked } = server;
     await using encoder = startEncoder(sluice.rtmp("live/radio"), { gop: 75 });
+    await asked.called("LIVE_TRACK_LIST", (call) => call.lines[0] === "radio");
     using early = await view(sluice.http("radio.flv"));
     await early.atLeast(1000);
-    if (!byEvent.has("radio")) expect(await byQuestion()).toEqual([]);
+    expect([[...byEvent], await byQuestion()]).toEqual([[], []]);
     await asked.called("STREAM_BUFFER", (call) => call.lines[0] === "radio" && call.lines[1] === "FULL", 30_000);
     expect(await byQuestion()).toEqual(["radio"]);
     await encoder.stop();

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startChild } from "../support/child.ts";
-import { type Decided, forms, startDecided } from "../support/decided.ts";
+import { type Decided, forms, reason, startDecided } from "../support/decided.ts";
 import { startEncoder } from "../support/encoder.ts";
 import { playWithFfmpeg } from "../support/player.ts";
 import { get, hlsSegments, view } from "../support/viewer.ts";
@@ -64,10 +64,10 @@ describe.each(forms)("fallback for an offline stream by %s handlers", (form) => 
     expect(performance.now() - begun).toBeGreaterThan(15_000);
   });
 
-  it("answers 404 with words when there is nothing to fall back to", async () => {
+  it("says in words when there is nothing to fall back to: 404 for no answer, 403 and the reason for a no", async () => {
     const answer = await get(server.sluice.http("nosuch.flv"));
-    expect(answer.status).toBe(404);
-    expect(answer.text).toMatch(/offline|not configured|no such|unknown/i);
+    expect(answer.status).toBe(form === "typescript" ? 403 : 404);
+    expect(answer.text).toMatch(form === "typescript" ? reason : /offline|not configured|no such|unknown/i);
   });
 
   it("moves a viewer to the live stream by stop_sessid when it is back", async () => {

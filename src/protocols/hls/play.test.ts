@@ -165,7 +165,7 @@ describe("playing live", () => {
 
   it("carries the token in addresses and cookie, and then lets no cache keep a segment", async () => {
     feed(4);
-    answer = async () => ({ urlToken: "a b", cookie: "tkn=a%20b; Max-Age=600" });
+    answer = async () => ({ urlToken: "a%20b", cookie: "tkn=a%20b; Max-Age=600" });
     const top = await get("/hls/asked/index.m3u8");
     expect(addresses(top.text)).toEqual(["1_2/index.m3u8?tkn=a%20b"]);
     expect(top.headers.get("set-cookie")).toBe("tkn=a%20b; Max-Age=600");

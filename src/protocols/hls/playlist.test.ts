@@ -87,7 +87,7 @@ describe("a multivariant playlist", () => {
   });
 
   it("carries the viewer's token on each address, whatever is in it", () => {
-    expect(withToken("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", "a&b\n$&ü")).toBe(
+    expect(withToken("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", encodeURIComponent("a&b\n$&ü"))).toBe(
       "#EXTM3U\n1.ts?tkn=a%26b%0A%24%26%C3%BC\n#EXT-X-ENDLIST\n2.ts?tkn=a%26b%0A%24%26%C3%BC\n",
     );
     expect(withToken("1.ts\n", undefined)).toBe("1.ts\n");

@@ -66,5 +66,5 @@ export function isBreak(fragment: Fragment): boolean {
 /** The same playlist with the viewer's token on every address in it. */
 export function withToken(playlist: string, token: string | undefined): string {
   if (token === undefined) return playlist;
-  return playlist.replace(/^[^#\n].*$/gm, `$&?tkn=${encodeURIComponent(token).replaceAll("$", "$$$$")}`);
+  return playlist.replace(/^[^#\n].*$/gm, `$&?tkn=${token.replaceAll("$", "$$$$")}`);
 }
