@@ -3,7 +3,10 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isSluiceError } from "../../src/base/errors.ts";
 import type { TcpConnection } from "../../src/protocols/protocol.ts";
+import { encodeAmf0 } from "../../src/containers/amf/amf0.ts";
 import { rtmp } from "../../src/protocols/rtmp/index.ts";
+import { writeMessage } from "../../src/protocols/rtmp/wire/chunk-writer.ts";
+import { messageType } from "../../src/protocols/rtmp/wire/message.ts";
 import { startChild } from "../support/child.ts";
 import { settle } from "../support/fake-clock.ts";
 import { createFakeHost, type FakeHost } from "../support/fake-host.ts";
@@ -88,7 +91,7 @@ async function replay(bytes: Uint8Array, pieces: readonly number[]): Promise<num
   if (error !== undefined && !(isSluiceError(error) && error.code.startsWith("input."))) throw error;
   await settle();
   const asked = fake.asked.slice(before);
-  expect(asked.every(({ disposed }) => disposed)).toBe(true);
+  expect(asked.every(({ granted, disposed }) => disposed === granted)).toBe(true);
   return asked.length === 0 ? 0 : ([...fake.streams.values()].at(-1)?.packets.length ?? 0);
 }
 
@@ -135,6 +138,42 @@ describe("recorded RTMP sessions", () => {
             else mutated = Buffer.concat([head, new Uint8Array(length).fill(value), part, tail]);
           }
           await replay(mutated, pieces);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("RTMP commands", () => {
+  it("in any order, with any arguments, end in order or are refused", async () => {
+    const name = fc.constantFrom(
+      ...["connect", "createStream", "publish", "play", "pause", "seek", "FCPublish", "FCUnpublish", "closeStream", "deleteStream"],
+      ...["releaseStream", "getStreamLength", "_checkbw", "_result", "onStatus", "nonsense"],
+    );
+    const value = fc.oneof(
+      fc.string(),
+      fc.double(),
+      fc.boolean(),
+      fc.constant(null),
+      fc.constant({ app: "live", tcUrl: 5 }),
+      fc.constant([[]]),
+    );
+    const call = fc.tuple(name, fc.oneof(fc.nat(9), value), fc.array(value, { maxLength: 4 }));
+    const hello = Uint8Array.of(3, ...new Uint8Array(3072));
+    const connectCall = ["connect", 1, { app: "live" }];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(call, { maxLength: 12 }),
+        fc.constantFrom(messageType.commandAmf0, messageType.commandAmf3),
+        async (calls, type) => {
+          const messages = [connectCall, ...calls.map(([command, transaction, args]) => [command, transaction, ...args])].flatMap(
+            (values) => writeMessage({ chunkStreamId: 3, type, timestamp: 0, streamId: 1 }, [encodeAmf0(values)], 128),
+          );
+          await replay(
+            Buffer.concat([hello, ...messages]),
+            messages.map(({ length }, index) => (index === 0 ? hello.length + length : length)),
+          );
         },
       ),
       { numRuns: 300 },

@@ -259,6 +259,14 @@ describe("RTMP publish", () => {
     await (await served.published("good")).until(({ packets }) => packets.length === 1);
   });
 
+  it("tells a publisher which codec it cannot take", async () => {
+    await using served = await serve();
+    await using client = await publishing(served.port);
+    client.send(audio(0, Uint8Array.of(0xb6, 1, 2))); // Speex
+    expect(await client.status("NetStream.Publish.Failed")).toMatchObject({ level: "error", description: expect.stringContaining("AAC") });
+    await client.closed;
+  });
+
   it("refuses commands out of order and without end", async () => {
     await using served = await serve();
     await using early = new RtmpClient(served.port);

@@ -13,6 +13,8 @@ export type Asked = {
   /** Bytes counted by the protocol. */
   up: number;
   down: number;
+  /** False for a refusal. */
+  granted: boolean;
   disposed: boolean;
   /** Ends the session as `stop_sessions` does; without effect on a refused one. */
   readonly withdraw: (reason: string) => void;
@@ -61,6 +63,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
       request,
       up: 0,
       down: 0,
+      granted: false,
       disposed: false,
       withdraw: (reason) => controller.abort(new SluiceError("access.ended", reason)),
     };
@@ -97,6 +100,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
 }
 
 function admission<T>(value: T, request: AccessRequest, entry: Asked, signal: AbortSignal): Admission<T> {
+  entry.granted = true;
   return {
     value,
     askedName: streamName(request.stream),

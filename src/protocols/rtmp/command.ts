@@ -61,5 +61,5 @@ export type Status = { readonly level: "status" | "error"; readonly code: string
 
 /** `onStatus` about a message stream. */
 export function statusMessage(streamId: number, status: Status): RtmpMessage {
-  return commandMessage(streamId, ["onStatus", 0, null, { ...status, details: "" }]);
+  return commandMessage(streamId, ["onStatus", 0, null, status]);
 }

@@ -8,6 +8,10 @@ const windowSize = 2_500_000;
 
 /** FourCCs of enhanced RTMP v2 that we take, and its bit for "can forward". */
 const canForward = 4;
+/** Bits of `capsEx`: what our demuxer understands; reconnect requests (1) we do not send. */
+const multitrack = 2;
+const modEx = 4;
+const nanoseconds = 8;
 const videoFourCcs = ["avc1", "hvc1", "av01", "vp09", "vp08"];
 const audioFourCcs = ["mp4a", ".mp3", "Opus", "ac-3", "fLaC"];
 
@@ -23,7 +27,7 @@ export function answerConnect(peer: RtmpPeer, command: Command): void {
         fourCcList: [...videoFourCcs, ...audioFourCcs],
         videoFourCcInfoMap: infoMap(videoFourCcs),
         audioFourCcInfoMap: infoMap(audioFourCcs),
-        capsEx: 0,
+        capsEx: multitrack | modEx | nanoseconds,
       }
     : {};
   peer.send(windowAckSize(windowSize), setPeerBandwidth(windowSize));

@@ -87,7 +87,7 @@ class Connection {
       if (step.rest) this.#handshake = undefined;
       chunks = step.rest;
     } else if (due) {
-      this.#peer.send(due);
+      this.#peer.offer(due);
     }
     if (!chunks) return;
     for (const message of this.#reader.feed(chunks)) this.#onMessage(message);
@@ -116,7 +116,7 @@ class Connection {
 
   #onUserControl(message: RtmpMessage): void {
     const { event, value } = readUserControl(message);
-    if (event === userEvent.pingRequest) this.#peer.send(userControl(userEvent.pingResponse, value));
+    if (event === userEvent.pingRequest) this.#peer.offer(userControl(userEvent.pingResponse, value));
   }
 
   #dispatch(message: RtmpMessage): void {
@@ -251,7 +251,7 @@ class Connection {
       this.#closeRole({ code: "CLEAN_INACTIVE", text: `the publisher sent nothing for ${silentMs / 1000} seconds` });
       return this.#finish();
     }
-    this.#peer.send(userControl(userEvent.pingRequest, clock.monotonic() >>> 0));
+    this.#peer.offer(userControl(userEvent.pingRequest, clock.monotonic() >>> 0));
   }
 
   #guard(run: () => void): void {

@@ -24,6 +24,11 @@ export class RtmpPeer {
     this.#tcp.sink.write(concat(messages.flatMap((message) => writeMessage(message, [message.payload], this.#chunkSize))));
   }
 
+  /** Sends what can be left out: a client that asks much and reads nothing must not make us keep the answers. */
+  offer(message: RtmpMessage): void {
+    if (!this.#tcp.sink.congested) this.send(message);
+  }
+
   /** Announces and uses longer chunks from now on. */
   useChunkSize(size: number): void {
     this.send(setChunkSize(size));
