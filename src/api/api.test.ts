@@ -241,6 +241,16 @@ describe("changing the configuration", () => {
     ]);
   });
 
+  it("takes no triggers that the bus could not work with: the server would not start again", async () => {
+    await using api = await startApi();
+    const triggers = { USER_NEW: [{ handler: "http://", sync: true }] };
+    const answer = await api.call({ config: { triggers } });
+    expect(answer).toMatchObject({
+      config: { triggers: null },
+      error: expect.stringMatching(/^API: config\.triggers\.USER_NEW\[0\]\.handler: .*"http:\/\/"/),
+    });
+  });
+
   it("tells when a change could not be kept, and does not make it", async () => {
     const store = { ...memoryStore(), write: () => Promise.reject(new Error("disk full")) };
     await using api = await startApi({ store });

@@ -4,6 +4,7 @@ import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
 import { type SettingValues, type Settings, type StreamSettings, streamSettings, withDefaults } from "./settings.ts";
+import { checkEntries } from "./trigger-entries.ts";
 
 /** Where changes are kept. A key's value is plain JSON; null means: not what the file says, but the default. */
 export interface ChangeStore {
@@ -153,7 +154,10 @@ function checkChange(row: string, value: unknown, where: string): void {
   } else if (key in settingSchemas) {
     if (value !== null) parseSetting(key as keyof typeof settingSchemas, value, where);
     return;
-  } else if (key === "triggers" ? value === null || isObject(value) : key === "connectors" && (value === null || Array.isArray(value))) {
+  } else if (key === "triggers") {
+    checkEntries(value, where, key);
+    return;
+  } else if (key === "connectors" && (value === null || Array.isArray(value))) {
     return;
   }
   throw new SluiceError("config.invalid", `${where}: ${row} cannot be set`);

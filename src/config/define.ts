@@ -15,6 +15,8 @@ export type TriggerEntry = {
   readonly params?: string | null;
   /** The answer when the handler fails. */
   readonly default?: string | null;
+  /** What holds when the handler fails, in a word; counts before `default`. */
+  readonly onfail?: "deny" | "keep" | "legacy";
   /** Functions belong into `handle`. */
   readonly handle?: never;
 };

@@ -69,7 +69,10 @@ describe("our own shape", () => {
     [{ trustedproxy: "10.0.0.1" }, 'sluice.config.ts: trustedproxy is "10.0.0.1"; it must be a list of addresses, ranges or host names'],
     [{ triggers: { USER_NW: () => true } }, 'sluice.config.ts: triggers.USER_NW is no known trigger; did you mean "USER_NEW"?'],
     [{ triggers: { USER_NEW: 5 } }, /triggers\.USER_NEW is 5; it must be a function, an object/],
-    [{ triggers: { USER_NEW: [{ handler: "" }] } }, /triggers\.USER_NEW\[0\]\.handler is ""; it must be a URL/],
+    [
+      { triggers: { USER_NEW: [{ handler: "" }] } },
+      /sluice\.config\.ts: triggers\.USER_NEW\[0\]\.handler: .*"".* the URL of an HTTP handler/,
+    ],
     [
       { triggers: { USER_NEW: { handle: yes, timeout: 5 } } },
       /triggers\.USER_NEW\.timeout is no known setting; did you mean "timeoutMs"\?/,

@@ -4,6 +4,7 @@ import { triggers } from "../triggers/table.ts";
 import { problem } from "./problem.ts";
 import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
 import type { Account, ConnectorEntry, SettingValues, Settings, StreamEntry } from "./settings.ts";
+import { checkEntries } from "./trigger-entries.ts";
 
 /** A change of settings: a member that is not there stays as it is, null goes back to the default. */
 export type SettingsPatch = { readonly [K in keyof Settings]?: Settings[K] | null | undefined };
@@ -159,8 +160,9 @@ function listening(
 }
 
 /** The whole object as it is, for exact read-back; a value that is no object means no triggers. */
-function readTriggerEntries(value: unknown, { warn }: Reading): Settings["triggers"] | null {
+function readTriggerEntries(value: unknown, { where, warn }: Reading): Settings["triggers"] | null {
   if (!isObject(value)) return null;
+  checkEntries(value, where, "config.triggers");
   const strangers = Object.keys(value).filter((name) => !Object.hasOwn(triggers, name));
   if (strangers.length > 0) warn(`triggers that never fire here: ${strangers.join(", ")}`);
   return value;

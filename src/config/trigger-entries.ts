@@ -1,4 +1,5 @@
-import { SluiceError } from "../base/errors.ts";
+import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
+import { parseTriggerEntries } from "../triggers/entry.ts";
 import { type TriggerName, triggers } from "../triggers/table.ts";
 import type { Handler, HandlerOptions, Triggers } from "../triggers/trigger.ts";
 import { describeUnknown, problem } from "./problem.ts";
@@ -33,7 +34,18 @@ export function readTriggers(value: Readonly<Record<string, unknown>>, where: st
     }
     if (kept.length > 0) entries[name] = kept;
   }
+  checkEntries(entries, where, "triggers");
   return { handlers, entries };
+}
+
+/** Throws "config.invalid" unless the trigger bus can work with these entries of MistServer's shape, which stand at `path`. */
+export function checkEntries(entries: unknown, where: string, path: string): void {
+  try {
+    parseTriggerEntries(entries, path);
+  } catch (error) {
+    if (!isSluiceError(error, "config.invalid")) throw error;
+    throw new SluiceError("config.invalid", `${where}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Registers the functions of the configuration; dispose what comes back to take them away again. */
@@ -66,18 +78,10 @@ function readNative(name: TriggerName, item: unknown, path: readonly PropertyKey
   return { name, handle, options } as NativeTrigger;
 }
 
-/** One entry of MistServer's shape; unknown keys are kept, as its web interface adds some. */
+/** One entry of MistServer's shape, as it is: unknown keys are kept, as its web interface adds some. */
 function readEntry(item: unknown, path: readonly PropertyKey[], where: string): unknown {
-  const handler = Array.isArray(item) ? item[0] : isObject(item) ? item["handler"] : undefined;
-  if (handler === undefined) throw problem(where, path, item, words);
-  if (typeof handler !== "string" || handler === "") {
-    throw problem(where, [...path, Array.isArray(item) ? 0 : "handler"], handler, "a URL (http://, https://) or the path of an executable");
-  }
-  const streams: unknown = Array.isArray(item) ? item[2] : isObject(item) ? item["streams"] : undefined;
-  if (streams !== undefined && streams !== null && !isTexts(streams)) {
-    throw problem(where, [...path, Array.isArray(item) ? 2 : "streams"], streams, "a list of stream names");
-  }
-  return item;
+  if (Array.isArray(item) || (isObject(item) && Object.hasOwn(item, "handler"))) return item;
+  throw problem(where, path, item, words);
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -7,13 +7,14 @@ import { type Call, type CallContext, isObject } from "./call.ts";
 /** Settings that count from the next start on. */
 const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost", "rtmpPort", "rtmpHost", "connectors"];
 
-/** `config`: each member that is there replaces the stored one; null resets. A member of the wrong kind is left out and logged. */
+/** `config`: each member that is there replaces the stored one; null resets. A member of the wrong kind is left out, logged, and told as `error`. */
 export const configCall: Call = {
   name: "config",
-  async run(value, { parts }) {
+  async run(value, { parts }, reply) {
     if (!isObject(value)) return;
     let patch: SettingsPatch = {};
     let kept: Settings["kept"] = {};
+    const refused: string[] = [];
     const warn = (text: string): void => parts.log.write("WARN", `API: ${text}`);
     for (const [member, setting] of Object.entries(value)) {
       try {
@@ -22,9 +23,11 @@ export const configCall: Call = {
         kept = { ...kept, ...more };
       } catch (error) {
         if (!isSluiceError(error, "config.invalid")) throw error;
-        parts.log.write("WARN", `${messageOf(error)}; it stays as it was`);
+        refused.push(`${messageOf(error)}; it stays as it was`);
       }
     }
+    for (const line of refused) parts.log.write("WARN", line);
+    if (refused.length > 0) reply["error"] = refused.join("\n");
     await parts.configuration.change((settings) => ({ ...patch, kept: { ...settings.kept, ...kept } }));
     const changed = Object.keys(value).join(", ");
     if (changed !== "") parts.log.write("CONF", `Configuration changed through the API: ${changed}`);
