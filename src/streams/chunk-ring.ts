@@ -1,6 +1,7 @@
 import { Ring } from "../base/ring.ts";
 import type { Micros } from "../base/time.ts";
 import type { Chunk, Format, Muxer } from "../media/format.ts";
+import type { Packet } from "../media/packet.ts";
 import type { Track } from "../media/track.ts";
 import type { PacketRing } from "./packet-ring.ts";
 import { Readers } from "./readers.ts";
@@ -48,6 +49,8 @@ export class ChunkRing {
   #bytes = 0;
   #cursors = 0;
   #finished = false;
+  #told = false;
+  readonly #onError: (error: unknown) => void;
 
   #pieces: Uint8Array[] = [];
   #pieceBytes = 0;
@@ -57,6 +60,7 @@ export class ChunkRing {
   /** Begins at packet `from` (a group's start), or at the next packet that a viewer can start with when that is -1. */
   constructor(format: Format, source: MuxSource, from: number, onError: (error: unknown) => void) {
     this.#source = source;
+    this.#onError = onError;
     this.readers = new Readers(onError);
     this.#at = from < 0 ? source.packetRing.end : from;
     const number = source.epochAt(this.#at);
@@ -115,7 +119,7 @@ export class ChunkRing {
         this.#pieceKeyframe = true;
       }
       if (this.#pieces.length === 0) this.#pieceDts = packet.dts;
-      for (const piece of this.#muxer.add(packet)) this.#add(piece);
+      this.#mux(packet);
     }
     this.#cut();
     this.#trim();
@@ -131,6 +135,16 @@ export class ChunkRing {
       this.#cut();
     }
     this.#finished = true;
+  }
+
+  /** A packet that the format cannot carry is left out and told once: one bad packet must not end all viewers. */
+  #mux(packet: Packet): void {
+    try {
+      for (const piece of this.#muxer.add(packet)) this.#add(piece);
+    } catch (error) {
+      if (!this.#told) this.#onError(error);
+      this.#told = true;
+    }
   }
 
   #retrack(number: number, dts: Micros): void {

@@ -4,7 +4,7 @@ import type { Track } from "../media/track.ts";
 import type { TrackMeter } from "./track-meter.ts";
 
 /** A publisher that has sent nothing for longer than this is frozen. */
-export const frozenMs = 5_000;
+const frozenMs = 5_000;
 
 export type HealthInput = {
   readonly tracks: readonly Track[];

@@ -161,6 +161,30 @@ describe("chunks", () => {
     expect(hub.lines.join()).toContain("broken output");
   });
 
+  it("leave out a packet that the format cannot carry", async () => {
+    const hub = live();
+    const picky = {
+      ...tinyFormat,
+      createMuxer: (list: typeof tracks) => {
+        const muxer = tinyFormat.createMuxer(list);
+        return {
+          header: muxer.header,
+          add: (packet: Parameters<typeof muxer.add>[0]) => {
+            if (packet.dts === 40_000) throw new Error("cannot be carried");
+            return muxer.add(packet);
+          },
+          retrack: muxer.retrack,
+          end: muxer.end,
+        };
+      },
+    };
+    const viewer = follow(hub.writer.stream.chunks(picky));
+    for (const ms of [0, 40, 80]) hub.writer.write(tinyPacket(1, ms, ms === 0));
+    await hub.clock.advance(200);
+    expect(texts(viewer.items)).toBe(`${header}1k0;1p80;`);
+    expect(hub.lines.filter((line) => line.includes("cannot be carried"))).toHaveLength(1);
+  });
+
   it("are not made for a format that nobody watches any more", async () => {
     const hub = live();
     await send(hub, hub.writer, 0, 100);

@@ -213,10 +213,10 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#changed();
   }
 
-  /** Appends a packet of the stream's timeline. `discontinuity`: time was closed up before it. False for an unknown track. */
-  append(packet: Packet, discontinuity: boolean): boolean {
+  /** Appends a packet of the stream's timeline. `discontinuity`: time was closed up before it. */
+  append(packet: Packet, discontinuity: boolean): void {
     const meter = this.#meters.get(packet.trackId);
-    if (!meter) return false;
+    if (!meter) return;
     const { clock } = this.#context;
     const now = clock.monotonic();
     this.#lastActive = this.#lastPacket = now;
@@ -234,7 +234,6 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     else if (this.packetRing.crowded) this.#trim();
     meter.packet(packet.dts, packet.pts, packet.data.length, now, starts ? sequence : this.packetRing.newestGroup, starts);
     this.#scheduleFlush();
-    return true;
   }
 
   /** Regular work: rates, health, unused formats, and the wait for the next publisher. Gives the reason to end, if any. */

@@ -17,6 +17,7 @@ export class LiveWriter implements StreamWriter, Publisher {
   /** Video tracks that have not had a keyframe yet: what comes before it cannot be decoded. */
   readonly #undecodable = new Set<TrackId>();
   #tracks: readonly Track[] = [];
+  #ids: ReadonlySet<TrackId> = new Set();
   #continued: boolean;
   #jumps = 0;
   #told = false;
@@ -48,12 +49,17 @@ export class LiveWriter implements StreamWriter, Publisher {
       if (track.kind === "video" && (before?.kind !== "video" || !equalBytes(before.config, track.config))) this.#undecodable.add(track.id);
     }
     this.#tracks = tracks;
+    this.#ids = ids;
     this.stream.describe(tracks);
   }
 
   write(packet: Packet): void {
     const { trackId } = packet;
     if (!this.stream.isPublisher(this)) return;
+    if (!this.#ids.has(trackId)) {
+      this.#tellUnknown(trackId);
+      return;
+    }
     if (this.#undecodable.size > 0 && this.#undecodable.has(trackId)) {
       if (!packet.keyframe) return;
       this.#undecodable.delete(trackId);
@@ -63,8 +69,7 @@ export class LiveWriter implements StreamWriter, Publisher {
     const discontinuity = this.#continued || this.#timeline.jumps !== this.#jumps;
     if (discontinuity) this.#tellJump();
     const pts = dts + Math.max(0, packet.pts - packet.dts);
-    const known = this.stream.append({ trackId, dts, pts, keyframe: packet.keyframe, data: packet.data }, discontinuity);
-    if (!known) this.#tellUnknown(trackId);
+    this.stream.append({ trackId, dts, pts, keyframe: packet.keyframe, data: packet.data }, discontinuity);
   }
 
   close(reason: CloseReason): Promise<void> {

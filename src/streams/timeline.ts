@@ -48,7 +48,6 @@ export class Timeline {
     let track = this.#tracks.get(trackId);
     if (!track) {
       track = { offset: this.#offset, last: Number.NEGATIVE_INFINITY, step: defaultStep };
-      if (Math.abs(dts + track.offset - this.#newest) > maxStepAhead && this.#tracks.size > 0) track.offset = this.#jump(dts, track);
       this.#tracks.set(trackId, track);
     }
     let time = dts + track.offset;
@@ -59,7 +58,9 @@ export class Timeline {
         time = other;
       }
     }
-    if (time < track.last - maxStepBack || (time > this.#newest + maxStepAhead && track.last !== Number.NEGATIVE_INFINITY)) {
+    // A track that is new, or of which all was left out so far, is measured by the others.
+    const least = track.last === Number.NEGATIVE_INFINITY ? this.#newest - maxStepAhead : track.last - maxStepBack;
+    if (time < least || time > this.#newest + maxStepAhead) {
       track.offset = this.#jump(dts, track);
       time = dts + track.offset;
     }

@@ -113,8 +113,12 @@ export class ChunkProducer implements Producer<Chunk> {
   readonly #muxer: Muxer;
   #begun = false;
   #done = false;
+  #told = false;
+  readonly #onError: (error: unknown) => void;
 
-  constructor(format: Format, tracks: readonly Track[]) {
+  /** `onError` gets what the muxer throws first. */
+  constructor(format: Format, tracks: readonly Track[], onError: (error: unknown) => void) {
+    this.#onError = onError;
     this.#muxer = format.createMuxer(tracks);
   }
 
@@ -127,7 +131,12 @@ export class ChunkProducer implements Producer<Chunk> {
     let first: Packet | undefined;
     for (let packet = queue.take(); packet; packet = queue.take()) {
       first ??= packet;
-      pieces.push(...this.#muxer.add(packet));
+      try {
+        pieces.push(...this.#muxer.add(packet));
+      } catch (error) {
+        if (!this.#told) this.#onError(error); // a packet that the format cannot carry is left out
+        this.#told = true;
+      }
     }
     if (queue.ended && !this.#done) {
       this.#done = true;

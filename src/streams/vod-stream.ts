@@ -61,7 +61,11 @@ export class VodStream implements Stream {
   }
 
   chunks(format: Format): Cursor<Chunk> {
-    return this.#cursor(new ChunkProducer(format, this.#source.tracks), Math.max(this.#context.flushMs(), 1));
+    const onError = (error: unknown): void =>
+      this.#context.log.write("ERROR", `a packet of the file cannot be written as ${format.name}: ${messageOf(error)}`, {
+        stream: this.name,
+      });
+    return this.#cursor(new ChunkProducer(format, this.#source.tracks, onError), Math.max(this.#context.flushMs(), 1));
   }
 
   trackStats(id: TrackId): TrackStats | undefined {
