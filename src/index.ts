@@ -1,4 +1,17 @@
-export { type Allow, allow, type Deny, deny, type Keep, keep, type Rewrite, rewrite } from "./base/decision.ts";
+export {
+  type Allow,
+  allow,
+  type Deny,
+  type DenyLife,
+  deny,
+  type Keep,
+  keep,
+  type Rewrite,
+  rewrite,
+  type Scope,
+  type ViewerLife,
+  type Yes,
+} from "./base/decision.ts";
 export {
   type Config,
   defineConfig,

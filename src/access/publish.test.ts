@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { settle } from "../../test/support/fake-clock.ts";
 import { GateBench } from "../../test/support/gate-bench.ts";
-import { deny, type Verdict } from "../base/decision.ts";
+import { type Deny, deny, type Yes } from "../base/decision.ts";
 import type { VideoTrack } from "../media/track.ts";
 
 const left = { code: "CLEAN_REMOTE_CLOSE", text: "connection closed" } as const;
@@ -179,7 +179,7 @@ describe("a publisher", () => {
   });
 
   it("cannot be watched before STREAM_READY was answered", async () => {
-    const ready = Promise.withResolvers<Verdict>();
+    const ready = Promise.withResolvers<Yes | Deny>();
     bench.on("STREAM_READY", () => ready.promise);
     const publish = refusal(bench.push("live"));
     await settle();
@@ -191,7 +191,7 @@ describe("a publisher", () => {
   });
 
   it("leaves nothing behind when it goes while it is decided about", async () => {
-    const answer = Promise.withResolvers<Verdict>();
+    const answer = Promise.withResolvers<Yes | Deny>();
     bench.on("STREAM_PUSH", () => answer.promise);
     const connection = bench.connection();
     const publish = refusal(bench.push("live", { connection }));

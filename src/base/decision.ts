@@ -1,18 +1,48 @@
 import type { Duration } from "./time.ts";
 
-/** Let it happen. For `USER_NEW` the yes holds as long as the session lives, or is asked again every `recheckEvery`. */
-export type Allow = { readonly kind: "allow"; readonly recheckEvery?: Duration };
-/**
- * Refuse. The reason is shown to the client that is refused, to the log and to the API.
- * A viewer's refusal is remembered for 600 seconds, or for `denyFor`; 0 asks again at the next try.
- */
+/** For whom an answer to USER_NEW holds, on its stream: the session that was asked about, or all with its token, user or address. */
+export type Scope = "session" | "token" | "user" | "address";
+
+/** The life of a yes to USER_NEW, and what it says about the viewer. */
+export type ViewerLife = {
+  /** The yes ends after this long, and is asked for again. Left out: it holds as long as the session. */
+  readonly ttl?: Duration;
+  /** So long after `ttl` the old yes still serves while a fresh answer is fetched. Left out: new requests wait for the answer. */
+  readonly staleFor?: Duration;
+  /** Ask again this often, in the background. A failure changes nothing, as the yes itself has no end. */
+  readonly recheckEvery?: Duration;
+  /** Left out: "session". */
+  readonly scope?: Scope;
+  /** Who the viewer is, for lists, `scope: "user"` and limits. Up to 200 characters. */
+  readonly user?: string;
+  /** Tags of the session: they can be picked by `stop_tag` and are told in USER_END. */
+  readonly tags?: readonly string[];
+};
+
+/** Let it happen. */
+export type Allow = { readonly kind: "allow" } & ViewerLife;
+/** A yes without a life: what all triggers but USER_NEW take. */
+export type Yes = { readonly kind: "allow" } & { readonly [F in keyof ViewerLife]?: never };
+
+/** The life of a no. */
+export type DenyLife = {
+  /** A viewer's refusal is remembered for 600 seconds, or for this long; 0 asks again at the next try. */
+  readonly denyFor?: Duration;
+  /** Whom else the no to USER_NEW is for: they are refused without a question, and who watches already is ended. */
+  readonly scope?: Scope;
+  /** Who was refused; needed by `scope: "user"`. */
+  readonly user?: string;
+  /** No further handler of this trigger is asked. */
+  readonly final?: boolean;
+};
+
+/** Refuse. The reason is shown to the client that is refused, to the log and to the API. */
 export type Deny = {
   readonly kind: "deny";
   readonly reason: string;
-  readonly denyFor?: Duration;
   /** Set by the trigger bus when nobody said no but a handler failed: who watches already is not touched by that. */
   readonly failed?: true;
-};
+} & DenyLife;
 /** Go on under another name, URL or source. */
 export type Rewrite = { readonly kind: "rewrite"; readonly to: string };
 /** Go on with the value that was there before the question. */
@@ -23,10 +53,15 @@ export type Verdict = Allow | Deny;
 /** What a trigger that may change a name, URL or source ends in. */
 export type Rewriting = Rewrite | Keep | Deny;
 
-/** A yes, with its life. */
-export const allow = (life: { readonly recheckEvery?: Duration } = {}): Allow => ({ kind: "allow", ...life });
+/** A yes. */
+export function allow(): Yes;
+/** A yes to USER_NEW, with its life. */
+export function allow(life: ViewerLife): Allow;
+export function allow(life: ViewerLife = {}): Allow {
+  return { kind: "allow", ...life };
+}
 /** A no, with the reason that the client is told, and its life. */
-export const deny = (reason = "not allowed", life: { readonly denyFor?: Duration } = {}): Deny => ({ kind: "deny", reason, ...life });
+export const deny = (reason = "not allowed", life: DenyLife = {}): Deny => ({ kind: "deny", reason, ...life });
 /** Another value instead of the one that was asked about. */
 export const rewrite = (to: string): Rewrite => ({ kind: "rewrite", to });
 /** The value that was asked about, unchanged. */

@@ -7,11 +7,22 @@ import type { Decision, Handler, Triggers } from "./trigger.ts";
 function registrations(bus: Triggers): void {
   bus.on("USER_NEW", ({ cookies, query, stream }) => stream === "live" && query.user === cookies.user);
   bus.on("USER_NEW", async () => allow({ recheckEvery: "5m" }));
+  bus.on("USER_NEW", () => allow({ ttl: "1m", staleFor: "30s", scope: "user", user: "ann", tags: ["vip"] }));
+  bus.on("USER_NEW", () => deny("one screen at a time", { scope: "user", user: "ann", final: true }));
+  bus.on("CONN_PLAY", () => allow());
   bus.on("USER_NEW", () => deny("no", { denyFor: 0 }), { streams: ["live"], timeoutMs: 2000, onFail: allow() });
   bus.on("PUSH_REWRITE", async ({ stream }) => (stream === "a" ? rewrite("b") : deny("unknown key")));
   bus.on("PUSH_REWRITE", () => keep());
   bus.on("STREAM_BUFFER", ({ state, health }) => void [state, health]);
   bus.on("STREAM_END", ({ viewers }) => void viewers.toFixed());
+  // @ts-expect-error only a viewer's session has a life
+  bus.on("CONN_PLAY", () => allow({ ttl: "1m" }));
+  // @ts-expect-error only a viewer's session has a life
+  bus.on("STREAM_PUSH", async () => allow({ user: "ann" }), { timeoutMs: 1 });
+  // @ts-expect-error no such scope
+  bus.on("USER_NEW", () => allow({ scope: "house" }));
+  // @ts-expect-error no duration
+  bus.on("USER_NEW", () => allow({ ttl: "soon" }));
   // @ts-expect-error a verdict is no value
   bus.on("USER_NEW", () => rewrite("x"));
   // @ts-expect-error a verdict is no text

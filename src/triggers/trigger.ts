@@ -1,12 +1,12 @@
-import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict } from "../base/decision.ts";
+import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict, Yes } from "../base/decision.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
 
 type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];
 
-/** What a native handler may return; another kind does not compile. A plain boolean or string is the short form. */
+/** What a native handler may return; another kind does not compile, and neither does a yes with a life but for USER_NEW. A plain boolean or string is the short form. */
 export type Answer<K extends TriggerName> =
-  Kind<K> extends "verdict" ? Allow | Deny | boolean : Kind<K> extends "rewrite" ? Rewrite | Keep | Deny | string : void;
+  Kind<K> extends "verdict" ? (K extends "USER_NEW" ? Allow : Yes) | Deny | boolean : Kind<K> extends "rewrite" ? Rewrite | Keep | Deny | string : void;
 
 /** What firing a trigger ends in. */
 export type Decision<K extends TriggerName> = Kind<K> extends "verdict" ? Verdict : Kind<K> extends "rewrite" ? Rewriting : void;
