@@ -19,7 +19,7 @@ const rules: Readonly<Record<string, Rule>> = {
   containers: { may: ["base", "media", "codecs"] },
   streams: { may: ["base", "media"] },
   sessions: { may: ["base", "media"], node: "*" },
-  triggers: { may: ["base"], node: "*", packages: ["undici"] },
+  triggers: { may: ["base"], node: "*", packages: ["undici", "cockatiel"] },
   access: { may: ["base", "media", "streams", "sessions", "triggers"], node: "*" },
   "protocols/*/wire": { may: ["base", "media", "codecs"] },
   "protocols/*": {
@@ -40,7 +40,8 @@ const rules: Readonly<Record<string, Rule>> = {
   store: { may: ["base"], node: "*", packages: ["kysely"] },
   config: { may: ["base", "triggers", "protocols.ts"], types: ["protocols/protocol.ts", "access", "store"], node: "*", packages: ["zod"] },
   "index.ts": { may: ["base", "triggers", "config", "server.ts"] },
-  "cli.ts": { may: ["base", "config", "server.ts"], node: "*", packages: ["commander"] },
+  cli: { may: ["base", "config", "triggers"], node: "*", packages: ["commander"] },
+  "cli.ts": { may: ["base", "config", "cli", "server.ts"], node: "*", packages: ["commander"] },
   "server.ts": { may: ["*"], node: "*", packages: "*" },
 };
 
