@@ -1,5 +1,13 @@
 // npm start: installs what is missing, then runs the server with the project's own Node.
-import { installPackages, root, runNode } from "./setup.mjs";
+import { realpathSync } from "node:fs";
+import { installPackages, projectNode, root, runNode } from "./setup.mjs";
 
 installPackages();
-process.exitCode = await runNode([`${root}/src/cli.ts`, ...process.argv.slice(2)], { cwd: process.env.INIT_CWD ?? process.cwd() });
+const folder = process.env.INIT_CWD ?? process.cwd();
+if (realpathSync(process.execPath) === realpathSync(projectNode)) {
+  // npm has put the project's Node first on PATH: no second process is needed.
+  process.chdir(folder);
+  await import(`${root}/src/cli.ts`);
+} else {
+  process.exitCode = await runNode([`${root}/src/cli.ts`, ...process.argv.slice(2)], { cwd: folder });
+}
