@@ -1,5 +1,6 @@
 import { allow, type Deny, deny, keep, type Rewriting, rewrite, type Verdict } from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
+import type { FailureCause } from "./failure-cause.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 
 /** What one handler said. Undefined: nothing, so that what others said, or the value that was there, holds. */
@@ -11,6 +12,12 @@ export const checkFailed: Deny = { ...deny("the check could not be made; try aga
 /** A handler that could not be asked, or whose answer cannot be used. The message ends the sentence "the handler failed: ...". */
 export class HandlerFailure extends Error {
   override readonly name = "HandlerFailure";
+  /** Which row of `onFail` holds; "answer" if nothing is said. */
+  readonly sort: FailureCause;
+  constructor(message: string, options: { readonly cause?: unknown; readonly sort?: FailureCause } = {}) {
+    super(message, options);
+    this.sort = options.sort ?? "answer";
+  }
 }
 
 /** MistServer's reading of a yes: white space and case do not count, and the first four characters decide. */

@@ -71,7 +71,9 @@ export function runExecutable(call: ExecCall): Promise<Reply> {
         stop(new HandlerFailure(`it printed more than ${maxAnswer} bytes`), "SIGKILL");
       }
     };
-    child.on("error", (error) => settle(() => reject(new HandlerFailure(`it could not be started: ${error.message}`, { cause: error }))));
+    child.on("error", (error) =>
+      settle(() => reject(new HandlerFailure(`it could not be started: ${error.message}`, { cause: error, sort: "connection" }))),
+    );
     // A handler that does not read its input closes the pipe: that is its right.
     child.stdin?.on("error", () => undefined).end(call.body);
     child.stdout?.on("error", () => undefined);
@@ -82,7 +84,7 @@ export function runExecutable(call: ExecCall): Promise<Reply> {
       return;
     }
     child.stdout?.on("data", onData);
-    const late = new HandlerFailure(`it printed nothing within ${call.limits.termMs} ms and was stopped`);
+    const late = new HandlerFailure(`it printed nothing within ${call.limits.termMs} ms and was stopped`, { sort: "timeout" });
     timers.use(call.clock.after(call.limits.termMs, () => stop(late, "SIGTERM")));
     timers.use(call.clock.after(call.limits.killMs, () => stop(late, "SIGKILL")));
     child.on("exit", () => {

@@ -83,17 +83,20 @@ async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<
     } else if (status === 401 && url.username !== "" && !extra.Authorization && /\bbasic\b/i.test(String(headers["www-authenticate"]))) {
       extra.Authorization = basic(url);
     } else {
-      throw new HandlerFailure(`it answered with status ${status}, which is no answer: a no is status 200 with the text "false"`);
+      throw new HandlerFailure(`it answered with status ${status}, which is no answer: a no is status 200 with the text "false"`, {
+        sort: "status",
+      });
     }
   }
-  throw new HandlerFailure(`it redirected more than ${maxRedirects} times`);
+  throw new HandlerFailure(`it redirected more than ${maxRedirects} times`, { sort: "status" });
 }
 
 /** The next URL. What was meant for one host is not shown to another. */
 function redirected(from: URL, location: string, extra: Record<string, string>): URL {
-  if (!URL.canParse(location, from.href)) throw new HandlerFailure("it redirected to something that is no URL");
+  if (!URL.canParse(location, from.href)) throw new HandlerFailure("it redirected to something that is no URL", { sort: "status" });
   const url = new URL(location, from);
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw new HandlerFailure(`it redirected to ${url.protocol}`);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw new HandlerFailure(`it redirected to ${url.protocol}`, { sort: "status" });
   if (url.origin !== from.origin) for (const name of Object.keys(extra)) delete extra[name];
   return url;
 }
