@@ -1,17 +1,5 @@
 import type { Socket } from "node:net";
-import { startFlvViewer, startHlsViewer, startRtmpViewer, type Viewer } from "./viewers.ts";
-
-/** What the parent process asks for. */
-export type LoadOrder = {
-  readonly kind: "flv" | "rtmp" | "hls";
-  readonly port: number;
-  readonly path: string;
-  readonly app: string;
-  readonly viewers: number;
-  /** New viewers for each second. */
-  readonly joinRate: number;
-  readonly windowMs: number;
-};
+import { type LoadOrder, startFlvViewer, startHlsViewer, startRtmpViewer, type Viewer } from "./viewers.ts";
 
 /** What comes back. Times in ms; gaps and bytes are those of the window only. */
 export type LoadResult = {

@@ -4,9 +4,10 @@ import { cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "../test/support/source-files.ts";
-import type { LoadMessage, LoadOrder, LoadResult } from "./load.ts";
+import type { LoadMessage, LoadResult } from "./load.ts";
 import { type Cost, costOf } from "./process-cost.ts";
 import { type Server, servers } from "./servers.ts";
+import type { LoadOrder } from "./viewers.ts";
 
 type Scenario = { readonly kind: LoadOrder["kind"]; readonly server: string; readonly viewers: number };
 type Row = Scenario & { readonly load: LoadResult; readonly cpuCores: number; readonly idleBytes: number; readonly residentBytes: number };

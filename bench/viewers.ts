@@ -1,6 +1,17 @@
 import { connect, type Socket } from "node:net";
 import { encodeAmf0 } from "../src/containers/amf/amf0.ts";
-import type { LoadOrder } from "./load.ts";
+
+/** What the parent process asks for. */
+export type LoadOrder = {
+  readonly kind: "flv" | "rtmp" | "hls";
+  readonly port: number;
+  readonly path: string;
+  readonly app: string;
+  readonly viewers: number;
+  /** New viewers for each second. */
+  readonly joinRate: number;
+  readonly windowMs: number;
+};
 
 /** What is counted of one viewer. Times are `performance.now()`. */
 export type Viewer = { begun: number; firstByte: number; last: number; gap: number; bytes: number; ended: boolean };

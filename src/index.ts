@@ -22,3 +22,5 @@ export {
 } from "./config/define.ts";
 export type { Payload, TriggerName } from "./triggers/table.ts";
 export type { Handler, HandlerOptions } from "./triggers/trigger.ts";
+export { createServer, type ServerOptions, type SluiceServer } from "./server.ts";
+export type { ServerControl, Viewer } from "./base/server-control.ts";
