@@ -1,11 +1,44 @@
 // Writes every generated reference page: node scripts/reference.ts. Tests fail while a page differs from what is written here.
 import { mkdirSync, writeFileSync } from "node:fs";
+import { errorCodes } from "../src/base/errors.ts";
+import { protocols } from "../src/protocols.ts";
 import { triggerReference } from "../src/triggers/reference.ts";
 
 /** The page's path in the checkout, and what makes its text. Add a line for another page. */
 export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/triggers.md": triggerReference,
+  "docs/reference/errors.md": errorReference,
+  "docs/reference/protocols.md": protocolReference,
 };
+
+function errorReference(): string {
+  const rows = Object.entries(errorCodes).map(([code, { status, meaning, todo }]) => `| \`${code}\` | ${status} | ${meaning} | ${todo} |`);
+  return `# Errors
+
+Made from \`src/base/errors.ts\`. The code is stable and meant for programs, the message is for people. Over HTTP the status is as below and
+the body is the message; over RTMP the message is the description of the status.
+
+| code | HTTP status | what happened | what to do |
+|---|---|---|---|
+${rows.join("\n")}
+`;
+}
+
+function protocolReference(): string {
+  const codecs = (names: readonly string[]): string => (names.length === 0 ? "" : names.join(", "));
+  const rows = protocols.map(({ name, connector, description, codecs: { publish, play }, watch }) => {
+    const addresses = watch.map(({ scheme, path }) => `\`${scheme}://HOST${path.replace("$", "NAME")}\``).join("<br>");
+    return `| ${name} | ${connector} | ${description} | ${addresses} | ${codecs(publish)} | ${codecs(play)} |`;
+  });
+  return `# Protocols
+
+Made from the registry in \`src/protocols.ts\`. Codecs are called what FFmpeg calls them.
+
+| protocol | connector | | watch | publish | play |
+|---|---|---|---|---|---|
+${rows.join("\n")}
+`;
+}
 
 if (import.meta.main) {
   for (const [path, make] of Object.entries(referencePages)) {
