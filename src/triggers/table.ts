@@ -14,6 +14,8 @@ export type TriggerDefinition = {
   readonly answer: "verdict" | "rewrite" | "notify";
   readonly empty?: "deny" | "keep";
   readonly fail?: "allow" | "deny";
+  /** Its answer lets somebody in: a function with options has to say what holds when it fails. */
+  readonly access?: true;
   readonly filter?: string;
   /** Stream filters see the base name of the stream (before `+`). */
   readonly filterOnBase?: true;
@@ -164,6 +166,7 @@ export const triggers = {
   STREAM_PUSH: {
     answer: "verdict",
     fail: "deny",
+    access: true,
     filter: "stream",
     fields: connection,
     request: true,
@@ -224,6 +227,7 @@ export const triggers = {
   RTMP_PUSH_REWRITE: {
     answer: "rewrite",
     empty: "deny",
+    access: true,
     fields: { url: "text", host: "text" },
     request: true,
     fired: true,
@@ -234,6 +238,7 @@ export const triggers = {
   PUSH_REWRITE: {
     answer: "rewrite",
     empty: "deny",
+    access: true,
     fields: { url: "text", host: "text", stream: "text" },
     request: true,
     fired: true,
@@ -274,6 +279,7 @@ export const triggers = {
   CONN_OPEN: {
     answer: "verdict",
     fail: "deny",
+    access: true,
     filter: "stream",
     fields: connection,
     request: true,
@@ -294,6 +300,7 @@ export const triggers = {
   CONN_PLAY: {
     answer: "verdict",
     fail: "deny",
+    access: true,
     filter: "stream",
     fields: connection,
     request: true,
@@ -316,6 +323,7 @@ export const triggers = {
   PLAY_REWRITE: {
     answer: "rewrite",
     empty: "deny",
+    access: true,
     filter: "stream",
     fields: connection,
     request: true,
@@ -327,6 +335,7 @@ export const triggers = {
   USER_NEW: {
     answer: "verdict",
     fail: "deny",
+    access: true,
     filter: "stream",
     fields: { stream: "text", host: "text", token: "text", protocol: "text", url: "text", sessionId: "text", tokenIsJwt: "text" },
     optional: ["tokenIsJwt"],
