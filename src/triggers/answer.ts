@@ -1,24 +1,29 @@
-import { allow, type Deny, deny, keep, type Rewriting, rewrite, type Verdict } from "../base/decision.ts";
+import { type Allow, allow, type Deny, deny, keep, type Rewriting, rewrite, type Scope, type Verdict } from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
-import type { FailureCause } from "./failure-cause.ts";
-import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
+import { readAllow, readDeny } from "./decision-object.ts";
+import { HandlerFailure } from "./handler-failure.ts";
+import { type TriggerDefinition, type TriggerName, type TypedAction, triggers } from "./table.ts";
+
+export { HandlerFailure } from "./handler-failure.ts";
 
 /** What one handler said. Undefined: nothing, so that what others said, or the value that was there, holds. */
 export type Reading = Verdict | Rewriting | undefined;
 
+/** What a handler outside of the process answered; the headers are those of an HTTP handler. */
+export type Reply = {
+  readonly text: string;
+  /** `X-Mist-Trigger-Action`. */
+  readonly action?: string;
+  /** `X-Mist-Trigger-Reason`. */
+  readonly reason?: string;
+};
+
+const offlinePrefix = "offline:";
+/** Characters of a reason that are kept. */
+const mostReason = 500;
+
 /** The client is told this when nobody could be asked. It is no answer, so it is not remembered for long. */
 export const checkFailed: Deny = { ...deny("the check could not be made; try again later", { denyFor: "10s" }), failed: true };
-
-/** A handler that could not be asked, or whose answer cannot be used. The message ends the sentence "the handler failed: ...". */
-export class HandlerFailure extends Error {
-  override readonly name = "HandlerFailure";
-  /** Which row of `onFail` holds; "answer" if nothing is said. */
-  readonly sort: FailureCause;
-  constructor(message: string, options: { readonly cause?: unknown; readonly sort?: FailureCause } = {}) {
-    super(message, options);
-    this.sort = options.sort ?? "answer";
-  }
-}
 
 /** MistServer's reading of a yes: white space and case do not count, and the first four characters decide. */
 export function isPositive(text: string): boolean {
@@ -31,8 +36,51 @@ export function readText(name: TriggerName, text: string): Reading {
   if (definition.answer === "notify") return undefined;
   if (definition.answer === "verdict") return isPositive(text) ? allow() : deny();
   const value = text.trim();
+  if (name === "STREAM_SOURCE" && value.startsWith(offlinePrefix)) return offline(value.slice(offlinePrefix.length));
   if (value !== "") return rewrite(value);
   return definition.empty === "keep" ? keep() : deny();
+}
+
+/**
+ * Reads the answer of an HTTP handler in the text form. `X-Mist-Trigger-Action` makes it a typed one: a no that is typed
+ * ends the asking. Throws `HandlerFailure` for a word that the trigger does not take.
+ */
+export function readReply(name: TriggerName, { text, action, reason }: Reply): Reading {
+  const definition: TriggerDefinition = triggers[name];
+  if (definition.answer === "notify" || action === undefined) return readText(name, text);
+  const word = action.trim().toLowerCase();
+  if (word === "value") return readText(name, text);
+  const typed = (word === "configured" ? "use-configured" : word) as TypedAction;
+  if (!definition.actions?.includes(typed)) {
+    const may = ["value", ...(definition.actions ?? [])].join(", ");
+    throw new HandlerFailure(`its X-Mist-Trigger-Action is no word for ${name}; it may be ${may}`);
+  }
+  switch (typed) {
+    case "deny":
+      return deny(readable(reason), { final: true });
+    case "offline":
+      return offline(reason);
+    case "use-configured":
+      return keep();
+    case "keep":
+      return undefined;
+  }
+}
+
+/** STREAM_SOURCE says that there is nothing to open. */
+export function offline(reason?: string): Deny {
+  return deny(readable(reason) ?? "This stream is offline.", { final: true });
+}
+
+/** A reason without what no header, log line or page should carry; undefined for none. */
+function readable(reason: string | undefined): string | undefined {
+  // oxlint-disable-next-line no-control-regex -- control characters are what this removes
+  return (
+    reason
+      ?.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ")
+      .trim()
+      .slice(0, mostReason) || undefined
+  );
 }
 
 /**
@@ -62,34 +110,41 @@ export function tableFailure(name: TriggerName): Reading {
   return definition.fail === "deny" ? checkFailed : allow();
 }
 
-/** Joins verdicts: the first no wins, one that was said before one of a failure; of several yeses the one that is asked again soonest. */
+/**
+ * Joins verdicts: the first no wins, one that was said before one of a failure. Of several yeses the narrower life holds:
+ * the shorter spans, the narrower scope, all tags; of users the one that was named last.
+ */
 export function joinVerdicts(earlier: Verdict, later: Verdict): Verdict {
   if (earlier.kind === "deny") return earlier.failed && later.kind === "deny" && !later.failed ? later : earlier;
-  if (later.kind === "deny" || earlier.recheckEvery === undefined) return later;
-  if (later.recheckEvery === undefined) return earlier;
-  return durationMs(later.recheckEvery) < durationMs(earlier.recheckEvery) ? later : earlier;
+  return later.kind === "deny" ? later : joinYeses(earlier, later);
 }
 
-function readAllow(value: Readonly<Record<string, unknown>>): Verdict {
-  const recheckEvery = readDuration(value, "recheckEvery");
-  return recheckEvery === undefined ? allow() : allow({ recheckEvery });
+function joinYeses(earlier: Allow, later: Allow): Allow {
+  const ttl = shorter(earlier.ttl, later.ttl);
+  // A yes without an end is as good as one that may be stale for ever.
+  const staleFor = shorter(earlier.ttl && (earlier.staleFor ?? 0), later.ttl && (later.staleFor ?? 0));
+  const recheckEvery = shorter(earlier.recheckEvery, later.recheckEvery);
+  const scope = narrower(earlier, later);
+  const user = later.user ?? earlier.user;
+  const tags = [...new Set([...(earlier.tags ?? []), ...(later.tags ?? [])])];
+  return allow({
+    ...(ttl !== undefined && { ttl }),
+    ...(ttl !== undefined && staleFor !== undefined && staleFor !== 0 && { staleFor }),
+    ...(recheckEvery !== undefined && { recheckEvery }),
+    ...(scope !== undefined && { scope }),
+    ...(user !== undefined && { user }),
+    ...(tags.length > 0 && { tags }),
+  });
 }
 
-function readDeny(value: Readonly<Record<string, unknown>>): Deny {
-  const reason = typeof value.reason === "string" && value.reason !== "" ? value.reason : undefined;
-  const denyFor = readDuration(value, "denyFor");
-  return denyFor === undefined ? deny(reason) : deny(reason, { denyFor });
+function shorter(one: Duration | undefined, other: Duration | undefined): Duration | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return durationMs(other) < durationMs(one) ? other : one;
 }
 
-function readDuration(value: Readonly<Record<string, unknown>>, field: string): Duration | undefined {
-  const duration = value[field];
-  if (duration === undefined) return undefined;
-  try {
-    durationMs(duration as Duration);
-    return duration as Duration;
-  } catch (cause) {
-    throw new HandlerFailure(`it answered with a \`${field}\` that is no duration`, { cause });
-  }
+/** A wide yes holds only if all say so: who said yes to one session wants to be asked about the next. */
+function narrower(one: Allow, other: Allow): Scope | undefined {
+  return one.scope === other.scope ? one.scope : undefined;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -50,8 +50,8 @@ export interface TriggerBus extends Triggers, AsyncDisposable {
 
 /**
  * Makes the bus. The handlers of a trigger run one after the other, all of them, each with the original payload: functions
- * first, in the order of `on`, then what is configured, in its order. Yes-or-no: the first no is the answer. Values: the
- * last one that was given. Who is only told (`sync: false`) and who has failed with no policy adds nothing.
+ * first, in the order of `on`, then what is configured, in its order; a no that is `final` ends that. Yes-or-no: the first
+ * no is the answer. Values: the last one that was given. Who is only told (`sync: false`) and who has failed with no policy adds nothing.
  */
 export function createTriggers(options: TriggerOptions): TriggerBus {
   const { log, clock, identity } = options;
@@ -119,19 +119,21 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     const stream = streamOf(name, payload);
     const takes = listens(name, stream);
     const chosen = [...(native.get(name) ?? []), ...(configured.get(name) ?? [])].filter((one) => takes(one) && one.accepts(payload));
-    let verdict: Verdict = allow();
+    let verdict: Verdict | undefined;
     let value: Rewriting = keep();
-    if (chosen.length === 0) return kind === "verdict" ? verdict : value;
+    if (chosen.length === 0) return kind === "verdict" ? allow() : value;
     const firing = createFiring(name, payload, clock.now());
     for (const listener of chosen) {
       const answer = run(listener, firing, stream);
       if (!listener.sync) continue;
       const reading = await answer;
       if (reading === undefined) continue;
-      if (reading.kind === "allow" || (reading.kind === "deny" && kind === "verdict")) verdict = joinVerdicts(verdict, reading);
+      if (reading.kind === "allow" || (reading.kind === "deny" && kind === "verdict"))
+        verdict = verdict ? joinVerdicts(verdict, reading) : reading;
       else value = reading;
+      if (reading.kind === "deny" && reading.final) break;
     }
-    return kind === "verdict" ? verdict : value;
+    return kind === "verdict" ? (verdict ?? allow()) : value;
   };
 
   return {

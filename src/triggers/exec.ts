@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
 import type { Clock } from "../base/time.ts";
-import { HandlerFailure } from "./answer.ts";
-import type { Reply } from "./http.ts";
+import { HandlerFailure, type Reply } from "./answer.ts";
 
 export type ExecCall = {
   readonly path: string;

@@ -1,9 +1,7 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { Agent, type Dispatcher } from "undici";
-import { HandlerFailure } from "./answer.ts";
-
-/** What a handler outside of the process answered. The typed answer of `X-Mist-Trigger-Action` will be a second field here. */
-export type Reply = { readonly text: string };
+import { HandlerFailure, type Reply } from "./answer.ts";
 
 type HttpCall = {
   readonly url: string;
@@ -73,7 +71,7 @@ async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<
       signal: call.signal,
     });
     const { statusCode: status, headers } = response;
-    if (status >= 200 && status <= 299) return { text: await readBody(response.body, call.wantsAnswer) };
+    if (status >= 200 && status <= 299) return replyOf(headers, await readBody(response.body, call.wantsAnswer));
     await response.body.dump({ limit: 1 << 16 });
     const cookie = [headers["set-cookie"] ?? []].flat().at(-1)?.split(";")[0];
     if (cookie) extra.Cookie = cookie;
@@ -89,6 +87,12 @@ async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<
     }
   }
   throw new HandlerFailure(`it redirected more than ${maxRedirects} times`, { sort: "status" });
+}
+
+function replyOf(headers: IncomingHttpHeaders, text: string): Reply {
+  const action = [headers["x-mist-trigger-action"] ?? []].flat()[0];
+  const reason = [headers["x-mist-trigger-reason"] ?? []].flat()[0];
+  return { text, ...(action !== undefined && { action }), ...(reason !== undefined && { reason }) };
 }
 
 /** The next URL. What was meant for one host is not shown to another. */

@@ -1,7 +1,7 @@
 import { SluiceError } from "../base/errors.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
-import { HandlerFailure, type Reading, readNative, readText, tableFailure } from "./answer.ts";
+import { HandlerFailure, type Reading, readNative, readReply, readText, tableFailure } from "./answer.ts";
 import { entryFailure, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
 import { defaultExecLimits, type ExecLimits, runExecutable } from "./exec.ts";
 import { type StreamFilter, type StreamTags, streamFilter } from "./filter.ts";
@@ -128,7 +128,7 @@ async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings
     wantsAnswer: entry.sync,
     signal: limited.signal,
   });
-  return entry.sync ? readText(firing.name, reply.text) : undefined;
+  return entry.sync ? readReply(firing.name, reply) : undefined;
 }
 
 async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal): Promise<Reading> {

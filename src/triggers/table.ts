@@ -10,6 +10,9 @@
  */
 export type FieldKind = "text" | "integer" | "json";
 
+/** A typed answer of the text form: `configured` is another word for `use-configured`. */
+export type TypedAction = "deny" | "keep" | "offline" | "use-configured";
+
 export type TriggerDefinition = {
   readonly answer: "verdict" | "rewrite" | "notify";
   readonly empty?: "deny" | "keep";
@@ -27,6 +30,8 @@ export type TriggerDefinition = {
   readonly blankJson?: true;
   /** Calls about one stream reach a handler in the order in which they were fired: the later one replaces the earlier. */
   readonly ordered?: true;
+  /** A yes or no may carry a life (`ttl`, `denyFor`, ...): the session keeps it. */
+  readonly life?: true;
   /** Native handlers also get the client's request: query, headers, cookies. */
   readonly request?: true;
   readonly fired: boolean;
@@ -36,6 +41,11 @@ export type TriggerDefinition = {
   readonly action: string;
   /** MistServer's `params`: what the argument means. */
   readonly argument?: string;
+  /**
+   * Words that `X-Mist-Trigger-Action` may say beside `value`. Those of the FrameWorks extension, and `deny` and `keep`
+   * where it has no word: there, too, a typed no must not be taken for a failure and become a yes.
+   */
+  readonly actions?: readonly TypedAction[];
   /** Not in MistServer's own listing of capabilities. */
   readonly unlisted?: true;
 };
@@ -60,6 +70,7 @@ export const triggers = {
   SYSTEM_START: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     fields: { version: "text" },
     fired: true,
     response: "always",
@@ -69,6 +80,7 @@ export const triggers = {
   SYSTEM_STOP: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     fields: { reason: "text" },
     fired: true,
     response: "always",
@@ -94,6 +106,7 @@ export const triggers = {
   STREAM_ADD: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", config: "json" },
     fired: false,
@@ -104,6 +117,7 @@ export const triggers = {
   STREAM_CONFIG: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", config: "json" },
     fired: false,
@@ -114,6 +128,7 @@ export const triggers = {
   STREAM_REMOVE: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text" },
     fired: false,
@@ -124,6 +139,7 @@ export const triggers = {
   STREAM_LOAD: {
     answer: "verdict",
     fail: "deny",
+    actions: ["deny"],
     filter: "stream",
     filterOnBase: true,
     fields: { stream: "text" },
@@ -135,6 +151,7 @@ export const triggers = {
   STREAM_SOURCE: {
     answer: "rewrite",
     empty: "keep",
+    actions: ["keep", "offline", "use-configured"],
     filter: "stream",
     filterOnBase: true,
     fields: { stream: "text" },
@@ -146,6 +163,7 @@ export const triggers = {
   STREAM_READY: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", input: "text" },
     fired: true,
@@ -156,6 +174,7 @@ export const triggers = {
   STREAM_UNLOAD: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", input: "text", reason: "text" },
     fired: true,
@@ -167,6 +186,7 @@ export const triggers = {
     answer: "verdict",
     fail: "deny",
     access: true,
+    actions: ["deny"],
     filter: "stream",
     fields: connection,
     request: true,
@@ -228,6 +248,7 @@ export const triggers = {
     answer: "rewrite",
     empty: "deny",
     access: true,
+    actions: ["deny", "keep"],
     fields: { url: "text", host: "text" },
     request: true,
     fired: true,
@@ -239,6 +260,7 @@ export const triggers = {
     answer: "rewrite",
     empty: "deny",
     access: true,
+    actions: ["deny", "keep"],
     fields: { url: "text", host: "text", stream: "text" },
     request: true,
     fired: true,
@@ -249,6 +271,7 @@ export const triggers = {
   PUSH_OUT_START: {
     answer: "rewrite",
     empty: "deny",
+    actions: ["deny", "keep"],
     filter: "stream",
     fields: { stream: "text", target: "text" },
     fired: false,
@@ -280,6 +303,7 @@ export const triggers = {
     answer: "verdict",
     fail: "deny",
     access: true,
+    actions: ["deny"],
     filter: "stream",
     fields: connection,
     request: true,
@@ -301,6 +325,7 @@ export const triggers = {
     answer: "verdict",
     fail: "deny",
     access: true,
+    actions: ["deny"],
     filter: "stream",
     fields: connection,
     request: true,
@@ -324,6 +349,7 @@ export const triggers = {
     answer: "rewrite",
     empty: "deny",
     access: true,
+    actions: ["deny", "keep"],
     filter: "stream",
     fields: connection,
     request: true,
@@ -336,10 +362,12 @@ export const triggers = {
     answer: "verdict",
     fail: "deny",
     access: true,
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", host: "text", token: "text", protocol: "text", url: "text", sessionId: "text", tokenIsJwt: "text" },
     optional: ["tokenIsJwt"],
     request: true,
+    life: true,
     fired: true,
     response: "always",
     when: "a new viewer's session, and again when sessions are invalidated",
@@ -370,6 +398,7 @@ export const triggers = {
   LIVE_BANDWIDTH: {
     answer: "verdict",
     fail: "allow",
+    actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", bytesPerSecond: "integer" },
     fired: false,
@@ -381,6 +410,7 @@ export const triggers = {
   DEFAULT_STREAM: {
     answer: "rewrite",
     empty: "deny",
+    actions: ["deny", "keep"],
     filter: "stream",
     fields: { defaultStream: "text", stream: "text", host: "text", protocol: "text", url: "text" },
     request: true,

@@ -1,0 +1,126 @@
+import { allow, type Deny, type DenyLife, deny, rewrite, type Scope, type Verdict, type ViewerLife } from "../base/decision.ts";
+import { type Duration, durationMs } from "../base/time.ts";
+import type { Reading } from "./answer.ts";
+import { HandlerFailure } from "./handler-failure.ts";
+import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const scopes: readonly Scope[] = ["session", "token", "user", "address"];
+const allowLife = ["ttl", "staleFor", "recheckEvery", "scope", "user", "tags"];
+const denyLife = ["denyFor", "scope", "user"];
+const mostUser = 200;
+const mostTags = 32;
+const mostTag = 100;
+
+/**
+ * Reads the answer of the JSON form: `{"decision": "allow" | "deny" | "rewrite" | "keep", ...}`. Nothing is guessed: an
+ * empty answer, an unknown field and one that the trigger cannot use are no answer. Throws `HandlerFailure` that names the field.
+ */
+export function readJson(name: TriggerName, text: string): Reading {
+  if (triggers[name].answer === "notify") return undefined;
+  if (text.trim() === "") throw new HandlerFailure('it answered nothing; there must be a decision such as {"decision":"deny"}');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new HandlerFailure("it answered something that is no JSON", { cause });
+  }
+  if (!isFields(value)) throw new HandlerFailure(`it answered ${shape(value)}; there must be a decision object`);
+  const { decision, ...fields } = value;
+  const words = decisionsOf(name);
+  if (typeof decision !== "string" || !words.includes(decision))
+    throw wrong("decision", decision, `for ${name} one of ${words.join(", ")}`);
+  const known = [...fieldsOf(name, decision), "reason"];
+  for (const field of Object.keys(fields)) {
+    if (!known.includes(field)) {
+      throw new HandlerFailure(`it answered with \`${field}\`, which ${decision} for ${name} does not have; it has ${known.join(", ")}`);
+    }
+  }
+  if (fields.reason !== undefined && typeof fields.reason !== "string") throw wrong("reason", fields.reason, "a text");
+  if (decision === "allow") return readAllow(fields);
+  if (decision === "deny") return readDeny(fields);
+  if (decision === "keep") return undefined;
+  if (typeof fields.to !== "string" || fields.to.trim() === "") throw wrong("to", fields.to, "the new value, a text that is not empty");
+  return rewrite(fields.to.trim());
+}
+
+/** A yes with its life. Throws `HandlerFailure` that names the field. */
+export function readAllow(value: Fields): Verdict {
+  const life: { -readonly [F in keyof ViewerLife]: ViewerLife[F] } = {};
+  for (const field of ["ttl", "staleFor", "recheckEvery"] as const) {
+    const duration = readDuration(value, field);
+    if (duration !== undefined) life[field] = duration;
+  }
+  if (life.staleFor !== undefined && life.ttl === undefined) throw wrong("staleFor", value.staleFor, "left out where there is no `ttl`");
+  const tags = readTags(value.tags);
+  return allow({ ...life, ...readWho(value), ...(tags && { tags }) });
+}
+
+/** A no with its life. Throws `HandlerFailure` that names the field. */
+export function readDeny(value: Fields): Deny {
+  const reason = typeof value.reason === "string" && value.reason.trim() !== "" ? value.reason : undefined;
+  const denyFor = readDuration(value, "denyFor");
+  if (value.final !== undefined && typeof value.final !== "boolean") throw wrong("final", value.final, "true or false");
+  const life: DenyLife = { ...(denyFor !== undefined && { denyFor }), ...readWho(value), ...(value.final === true && { final: true }) };
+  return deny(reason, life);
+}
+
+function readWho(value: Fields): Pick<ViewerLife, "scope" | "user"> {
+  const { scope, user } = value;
+  if (scope !== undefined && !scopes.includes(scope as Scope)) throw wrong("scope", scope, `one of ${scopes.join(", ")}`);
+  if (user !== undefined && !isLine(user, mostUser)) throw wrong("user", user, `a text of 1 to ${mostUser} characters`);
+  if (scope === "user" && user === undefined) throw wrong("user", user, 'said where `scope` is "user"');
+  return { ...(scope !== undefined && { scope: scope as Scope }), ...(user !== undefined && { user }) };
+}
+
+function readTags(tags: unknown): readonly string[] | undefined {
+  if (tags === undefined) return undefined;
+  const fit = Array.isArray(tags) && tags.length <= mostTags && tags.every((tag: unknown) => isLine(tag, mostTag) && !/[[\]]/.test(tag));
+  if (!fit) throw wrong("tags", tags, `a list of at most ${mostTags} texts of 1 to ${mostTag} characters without brackets`);
+  return [...tags];
+}
+
+function readDuration(value: Fields, field: string): Duration | undefined {
+  const duration = value[field];
+  if (duration === undefined) return undefined;
+  try {
+    durationMs(duration as Duration);
+    return duration as Duration;
+  } catch {
+    throw wrong(field, duration, 'milliseconds as a number, or a duration such as "30s" or "5m"');
+  }
+}
+
+function decisionsOf(name: TriggerName): readonly string[] {
+  return triggers[name].answer === "verdict" ? ["allow", "deny"] : ["rewrite", "keep", "deny"];
+}
+
+function fieldsOf(name: TriggerName, decision: string): readonly string[] {
+  const definition: TriggerDefinition = triggers[name];
+  if (decision === "rewrite") return ["to"];
+  if (decision === "deny") return [...(definition.life ? denyLife : []), "final"];
+  return decision === "allow" && definition.life ? allowLife : [];
+}
+
+/** True for a text without control characters that is neither empty nor too long. */
+function isLine(value: unknown, most: number): value is string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what this finds
+  return typeof value === "string" && value !== "" && value.length <= most && !/[\u0000-\u001f\u007f]/.test(value);
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function shape(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+}
+
+/** Shows the kind of what stands there and not the thing: it may hold what no log should. */
+function wrong(field: string, value: unknown, wanted: string): HandlerFailure {
+  const stands =
+    value === undefined || value === null ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value} that does not fit`;
+  return new HandlerFailure(`in its answer, \`${field}\` is ${stands}; it must be ${wanted}`);
+}
