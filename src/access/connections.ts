@@ -12,22 +12,29 @@ export function detailsOf(request: AccessRequest, asked: StreamName, recheck = f
   return { asked, recheck, query: request.query, headers: request.headers, cookies: request.cookies };
 }
 
-/** One transport connection as the gate sees it: asked about once, told about once when it closes. */
+/** Answers that one connection remembers; a proxy's connection that serves more viewers has the oldest asked about again. */
+const mostAnswers = 64;
+
+/**
+ * One transport connection as the gate sees it: asked about once, told about once when it closes. A proxy may send several
+ * clients' requests over one connection: then each client is asked about, so that nobody gets another's answer.
+ */
 export class OpenConnection {
   readonly signal: AbortSignal;
-  /** Its CONN_OPEN. */
-  readonly opened: Promise<Verdict>;
   /** What CONN_CLOSE will tell. */
   last: { stream: StreamName; host: string; protocol: string; url: string };
   readonly #triggers: Triggers;
+  /** CONN_OPEN by client address. */
+  readonly #opened = new Map<string, Promise<Verdict>>();
+  /** CONN_PLAY by session and stream. */
   readonly #played = new Map<string, Promise<Verdict>>();
   readonly #held = new Set<Disposable>();
   #token: string | undefined;
+  #letIn = false;
 
-  constructor(triggers: Triggers, signal: AbortSignal, opened: Promise<Verdict>, last: OpenConnection["last"]) {
+  constructor(triggers: Triggers, signal: AbortSignal, last: OpenConnection["last"]) {
     this.#triggers = triggers;
     this.signal = signal;
-    this.opened = opened;
     this.last = last;
   }
 
@@ -36,18 +43,31 @@ export class OpenConnection {
     return (this.#token ??= generateToken());
   }
 
-  /** Asks CONN_PLAY, once for each stream. Rejects with "access.denied". */
-  async play(stream: StreamName, host: string, asked: StreamName, request: AccessRequest): Promise<void> {
-    let verdict = this.#played.get(stream);
-    if (!verdict) {
-      const { protocol, url } = request;
-      verdict = this.#triggers.wants("CONN_PLAY", stream)
+  /** Asks CONN_OPEN, once for each client. Rejects with "access.denied". */
+  async open(stream: StreamName, host: string, asked: StreamName, request: AccessRequest): Promise<void> {
+    const { protocol } = request;
+    await answered(this.#opened, host, () =>
+      this.#triggers.wants("CONN_OPEN", stream)
+        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) })
+        : Promise.resolve({ kind: "allow" }),
+    );
+    this.#letIn = true;
+  }
+
+  /** Asks CONN_PLAY, once for each session and stream. Rejects with "access.denied". */
+  async play(stream: StreamName, host: string, asked: StreamName, request: AccessRequest, sessionId: string): Promise<void> {
+    const { protocol, url } = request;
+    await answered(this.#played, `${sessionId} ${host} ${stream}`, () =>
+      this.#triggers.wants("CONN_PLAY", stream)
         ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) })
-        : Promise.resolve({ kind: "allow" });
-      this.#played.set(stream, verdict);
-    }
-    const decided = await verdict;
-    if (decided.kind === "deny") throw new SluiceError("access.denied", decided.reason);
+        : Promise.resolve({ kind: "allow" }),
+    );
+  }
+
+  /** True if CONN_OPEN has said yes, now or when it answers. */
+  async wasOpened(): Promise<boolean> {
+    const verdicts = await Promise.all(this.#opened.values());
+    return this.#letIn || verdicts.some(({ kind }) => kind === "allow");
   }
 
   /** Disposes `what` when the connection closes, if its owner has not done so before. */
@@ -92,17 +112,12 @@ export class Connections {
     let connection = this.#open.get(id);
     if (!connection) {
       if (signal.aborted) throw new SluiceError("access.ended", "The connection has closed.");
-      const { protocol } = request;
-      const opened: Promise<Verdict> = this.#triggers.wants("CONN_OPEN", stream)
-        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) })
-        : Promise.resolve({ kind: "allow" });
-      const created = new OpenConnection(this.#triggers, signal, opened, { stream, host, protocol, url: request.url });
+      const created = new OpenConnection(this.#triggers, signal, { stream, host, protocol: request.protocol, url: request.url });
       this.#open.set(id, created);
       signal.addEventListener("abort", () => void this.#closed(id, created), { once: true });
       connection = created;
     }
-    const verdict = await connection.opened;
-    if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
+    await connection.open(stream, host, asked, request);
     connection.stillThere();
     return connection;
   }
@@ -111,10 +126,23 @@ export class Connections {
     this.#open.delete(id);
     try {
       connection.close();
-      if ((await connection.opened).kind === "deny") return;
+      if (!(await connection.wasOpened())) return;
       if (this.#triggers.wants("CONN_CLOSE", connection.last.stream)) await this.#triggers.fire("CONN_CLOSE", connection.last);
     } catch (error) {
       this.#log.write("ERROR", `A connection could not be cleaned up: ${messageOf(error)}`);
     }
   }
+}
+
+/** The remembered answer of `key`, or that of `ask`. Rejects with "access.denied" when it is a no. */
+async function answered(answers: Map<string, Promise<Verdict>>, key: string, ask: () => Promise<Verdict>): Promise<void> {
+  let verdict = answers.get(key);
+  if (!verdict) {
+    verdict = ask();
+    answers.set(key, verdict);
+    const [oldest] = answers.keys();
+    if (answers.size > mostAnswers && oldest !== undefined) answers.delete(oldest);
+  }
+  const decided = await verdict;
+  if (decided.kind === "deny") throw new SluiceError("access.denied", decided.reason);
 }

@@ -169,6 +169,33 @@ describe("a viewer", () => {
     expect([bench.of("CONN_OPEN"), bench.of("CONN_PLAY")].map((calls) => calls.length)).toEqual([4, 3]);
   });
 
+  it("gets no other client's answer when a proxy sends both over one connection", async () => {
+    bench.live();
+    const connection = bench.connection();
+    const ask = (client: string, token: string) =>
+      bench.gate.play(bench.view("live", { connection, address: client, query: { tkn: token } })).then(
+        () => "in",
+        () => "out",
+      );
+    bench.on("CONN_OPEN", ({ host }) => host !== "203.0.113.9");
+    bench.on("CONN_PLAY", ({ query }) => query["tkn"] !== "no");
+    bench.on("CONN_CLOSE", undefined);
+    expect([await ask("203.0.113.9", "yes"), await ask("203.0.113.1", "no"), await ask("203.0.113.1", "yes")]).toEqual([
+      "out",
+      "out",
+      "in",
+    ]);
+    expect([await ask("203.0.113.9", "yes"), await ask("203.0.113.1", "no"), await ask("203.0.113.1", "yes")]).toEqual([
+      "out",
+      "out",
+      "in",
+    ]);
+    expect([bench.of("CONN_OPEN"), bench.of("CONN_PLAY")].map((calls) => calls.length)).toEqual([2, 2]);
+    connection.close();
+    await settle();
+    expect(bench.of("CONN_CLOSE")).toHaveLength(1);
+  });
+
   it("is cut off when its session is refused later, and told why", async () => {
     bench.live();
     let answer: Verdict = allow();

@@ -99,7 +99,7 @@ export class Play {
       visit.trace.add("session", session ? "let in" : "none");
       connection.stillThere();
       if (!request.infoOnly) {
-        await connection.play(stream.name, host, asked, request);
+        await connection.play(stream.name, host, asked, request, session?.sessionId ?? "");
         connection.stillThere();
         connection.last = { stream: stream.name, host, protocol: request.protocol, url: request.url };
       }

@@ -3,6 +3,8 @@ import { createServer, type IncomingHttpHeaders } from "node:http";
 /** One call that a handler got. */
 export type TriggerCall = {
   readonly name: string;
+  /** Path and query of the handler's URL: tells several handlers apart. */
+  readonly path: string;
   readonly lines: readonly string[];
   readonly body: string;
   readonly headers: IncomingHttpHeaders;
@@ -31,6 +33,7 @@ export async function startTriggerServer(
       const body = Buffer.concat(chunks).toString("utf8");
       const call: TriggerCall = {
         name: String(request.headers["x-trigger"]),
+        path: request.url ?? "",
         lines: body.split("\n"),
         body,
         headers: request.headers,
