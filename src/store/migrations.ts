@@ -7,6 +7,24 @@ const migrations: readonly { readonly name: string; readonly sql: string }[] = [
     name: "config_change",
     sql: "CREATE TABLE config_change (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at INTEGER NOT NULL) STRICT",
   },
+  {
+    name: "outbox",
+    sql: `CREATE TABLE outbox (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      trigger_name TEXT NOT NULL,
+      handler TEXT NOT NULL,
+      order_key TEXT NOT NULL,
+      payload TEXT NOT NULL,
+      uuid TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      attempts INTEGER NOT NULL DEFAULT 0,
+      next_at INTEGER NOT NULL DEFAULT 0,
+      state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+      error TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX outbox_by_state ON outbox (state, id);
+    CREATE TABLE open_session (id TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+  },
 ];
 
 /** Brings the tables to the newest form, each step in a transaction of its own. Throws "config.invalid" if they are of a newer Sluice. */

@@ -1,16 +1,12 @@
 import { Kysely, SqliteDialect } from "kysely";
+import type { SessionJournal } from "../access/session-journal.ts";
+import type { LetterStore } from "../triggers/letter.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";
+import { openSessionsIn } from "./open-sessions.ts";
 import { kyselyDatabase, openDatabase } from "./sqlite.ts";
-
-type Tables = {
-  config_change: {
-    key: string;
-    /** JSON. */
-    value: string;
-    /** Unix milliseconds. */
-    changed_at: number;
-  };
-};
+import type { Tables } from "./tables.ts";
 
 /** Settings that were changed while the server ran, by key; values are plain JSON. */
 export interface ConfigChanges {
@@ -22,6 +18,10 @@ export interface ConfigChanges {
 /** What must survive the process. */
 export interface Store extends AsyncDisposable {
   readonly configChanges: ConfigChanges;
+  /** Notifications that have not arrived. Shares its transactions with `openSessions`. */
+  readonly letters: LetterStore;
+  /** Sessions whose end was not told. */
+  readonly openSessions: SessionJournal;
 }
 
 /**
@@ -37,7 +37,10 @@ export function openStore(directory: string, now: () => number = Date.now): Stor
     throw error;
   }
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(database) }) });
+  const commit = new GroupCommit(db);
   return {
+    letters: lettersIn(db, commit),
+    openSessions: openSessionsIn(db, commit),
     configChanges: {
       async read() {
         const rows = await db.selectFrom("config_change").select(["key", "value"]).orderBy("key").execute();
@@ -57,6 +60,7 @@ export function openStore(directory: string, now: () => number = Date.now): Stor
       },
     },
     async [Symbol.asyncDispose]() {
+      await commit[Symbol.asyncDispose]();
       await db.destroy();
       // kysely closes a database only after its first query.
       if (database.isOpen) database.close();

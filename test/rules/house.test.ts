@@ -37,7 +37,7 @@ const rules: Readonly<Record<string, Rule>> = {
     node: "*",
     packages: ["hono", "@hono/node-server", "zod"],
   },
-  store: { may: ["base"], node: "*", packages: ["kysely"] },
+  store: { may: ["base"], types: ["triggers", "access"], node: "*", packages: ["kysely"] },
   config: { may: ["base", "triggers", "protocols.ts"], types: ["protocols/protocol.ts", "access", "store"], node: "*", packages: ["zod"] },
   "index.ts": { may: ["base", "triggers", "config", "server.ts"] },
   cli: { may: ["base", "config", "triggers"], node: "*", packages: ["commander"] },

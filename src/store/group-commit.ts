@@ -1,0 +1,71 @@
+import type { Kysely, Transaction } from "kysely";
+
+/** Part of a transaction. */
+export type Work<DB, R> = (transaction: Transaction<DB>) => Promise<R>;
+
+type Waiting<DB> = {
+  readonly work: Work<DB, unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+/** After a commit the disk is left alone for so many times as long as it took: it gets a tenth of the event loop at most. */
+const restFactor = 9;
+const mostRestMs = 250;
+
+/**
+ * Shares transactions: whatever is asked for within one turn of the event loop is on the disk together or not at all, in
+ * the order in which it was asked for. A commit waits for the disk and blocks the event loop meanwhile, so many small ones would
+ * hold up media; these come no faster than the disk allows. Dispose writes what still waits.
+ */
+export class GroupCommit<DB> implements AsyncDisposable {
+  readonly #db: Kysely<DB>;
+  #waiting: Waiting<DB>[] = [];
+  #planned = false;
+  #restUntil = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(db: Kysely<DB>) {
+    this.#db = db;
+  }
+
+  /** Resolves when the work is on the disk; rejects when its transaction failed, of whatever part. */
+  run<R>(work: Work<DB, R>): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#planned) return;
+      this.#planned = true;
+      const rest = this.#restUntil - performance.now();
+      if (rest > 0) setTimeout(() => this.#start(), rest);
+      else setImmediate(() => this.#start());
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#waiting.length > 0) this.#start();
+    await this.#running;
+  }
+
+  #start(): void {
+    this.#planned = false;
+    const batch = this.#waiting;
+    this.#waiting = [];
+    if (batch.length > 0) this.#running = this.#running.then(() => this.#commit(batch));
+  }
+
+  async #commit(batch: readonly Waiting<DB>[]): Promise<void> {
+    const started = performance.now();
+    try {
+      const results = await this.#db.transaction().execute(async (transaction) => {
+        const values: unknown[] = [];
+        for (const { work } of batch) values.push(await work(transaction));
+        return values;
+      });
+      for (const [index, { resolve }] of batch.entries()) resolve(results[index]);
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+    const ended = performance.now();
+    this.#restUntil = ended + Math.min((ended - started) * restFactor, mostRestMs);
+  }
+}

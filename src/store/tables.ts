@@ -1,0 +1,35 @@
+/** Rows of the database; `Generated` columns have a default. */
+import type { Generated } from "kysely";
+
+export type Tables = {
+  config_change: {
+    key: string;
+    /** JSON. */
+    value: string;
+    /** Unix milliseconds. */
+    changed_at: number;
+  };
+  outbox: {
+    /** The sequence number; never used twice. */
+    id: Generated<number>;
+    trigger_name: string;
+    /** URL or path. */
+    handler: string;
+    order_key: string;
+    /** JSON. */
+    payload: string;
+    uuid: string;
+    /** Unix milliseconds. */
+    created_at: number;
+    attempts: Generated<number>;
+    /** Unix milliseconds. */
+    next_at: Generated<number>;
+    state: Generated<"waiting" | "dead">;
+    error: Generated<string>;
+  };
+  open_session: {
+    id: string;
+    /** JSON. */
+    value: string;
+  };
+};
