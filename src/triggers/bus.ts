@@ -3,13 +3,17 @@ import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, joinVerdicts, type Reading, tableFailure } from "./answer.ts";
+import type { CallMode, CallRecord, CallSink } from "./call-record.ts";
+import { type CallTrace, type HandlerNote, traceCall } from "./call-trace.ts";
 import { parseTriggerEntries, type TriggerEntries } from "./entry.ts";
 import { createFailureLog } from "./failures.ts";
 import { filterBase, type StreamTags } from "./filter.ts";
+import { handlerIds } from "./handler-id.ts";
 import { createHttpCaller } from "./http.ts";
 import {
   configuredListener,
   defaultLimits,
+  type Effort,
   type Firing,
   type Listener,
   nativeListener,
@@ -28,12 +32,27 @@ export type TriggerOptions = {
   readonly streamTags?: StreamTags;
   /** What functions get as `server`; read at each call, so that it may come to life after the bus. Left out: a server without streams. */
   readonly control?: () => ServerControl;
+  /** Where calls are written down; left out: nowhere. */
+  readonly journal?: CallSink;
   /** Other time limits than MistServer's and our own; for tests. */
   readonly limits?: Partial<TriggerLimits>;
 };
 
 /** Of one trigger: runs of handlers, milliseconds that they took together, and how many failed. A no is no failure. */
 export type TriggerStats = { readonly count: number; readonly ms: number; readonly fails: number };
+
+/** A handler as lists show it. */
+export type HandlerInfo = {
+  /** Of entries: made from what the entry says, and so the same after a restart. Of functions: their number since the start. */
+  readonly id: string;
+  readonly trigger: TriggerName;
+  readonly source: Listener["source"];
+  /** The URL without its query, the path, or the function's name. */
+  readonly handler: string;
+  readonly mode: "live" | "shadow";
+  readonly sync: boolean;
+  readonly streams: readonly string[];
+};
 
 /** All handlers of a server: functions and MistServer-shaped configuration. Dispose waits a while for those that still run. */
 export interface TriggerBus extends Triggers, AsyncDisposable {
@@ -44,6 +63,13 @@ export interface TriggerBus extends Triggers, AsyncDisposable {
   configure(entries: unknown): void;
   /** What is configured, as it was given. */
   entries(): Readonly<Record<string, unknown>>;
+  /** All handlers that are there now, in the order in which each trigger asks them. */
+  handlers(): readonly HandlerInfo[];
+  /**
+   * What would happen: asks all handlers that match, shadows too, with mode "rehearsal". Who is only told is not. Nothing is
+   * counted, journalled or applied. The payload may be of any trigger; it is not checked here.
+   */
+  rehearse(name: TriggerName, payload: Readonly<Record<string, unknown>>): Promise<CallRecord>;
   /** Since the start, of triggers that had a handler. */
   stats(): Record<string, TriggerStats>;
 }
@@ -54,7 +80,7 @@ export interface TriggerBus extends Triggers, AsyncDisposable {
  * no is the answer. Values: the last one that was given. Who is only told (`sync: false`) and who has failed with no policy adds nothing.
  */
 export function createTriggers(options: TriggerOptions): TriggerBus {
-  const { log, clock, identity } = options;
+  const { log, clock, identity, journal } = options;
   const failures = createFailureLog(log, clock);
   const http = createHttpCaller();
   const around: Surroundings = {
@@ -82,17 +108,23 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     return (listener) => definition.filter === undefined || listener.filter(filtered);
   };
 
-  const ask = async (listener: Listener, firing: Firing): Promise<Reading> => {
+  const ask = async (listener: Listener, firing: Firing, note: HandlerNote | undefined): Promise<Reading> => {
     const { trigger } = listener;
+    const counts = firing.mode === "live";
     const started = clock.monotonic();
-    const counter = counters.get(trigger) ?? { count: 0, ms: 0, fails: 0 };
-    counters.set(trigger, counter);
+    const counter = (counts && counters.get(trigger)) || { count: 0, ms: 0, fails: 0 };
+    if (counts) counters.set(trigger, counter);
     counter.count++;
+    const effort: Effort = { attempts: 0 };
     try {
       if (closed) throw new HandlerFailure("the server ends");
-      return await listener.ask(firing, closing.signal);
+      const reading = await listener.ask(firing, closing.signal, effort);
+      note?.answered(reading, effort.attempts);
+      return reading;
     } catch (error) {
       counter.fails++;
+      note?.failed(words(error), asFailure(listener.onFailure), effort.attempts);
+      if (firing.mode === "rehearsal") return asFailure(listener.onFailure);
       const sort = error instanceof Error ? error.name : typeof error;
       failures.report(
         `${trigger} ${listener.label} ${sort}`,
@@ -105,8 +137,8 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
   };
 
   /** Starts a handler, in its turn if the trigger is ordered. Never rejects. */
-  const run = (listener: Listener, firing: Firing, stream: string): Promise<Reading> => {
-    const task = (): Promise<Reading> => ask(listener, firing);
+  const run = (listener: Listener, firing: Firing, stream: string, note: HandlerNote | undefined): Promise<Reading> => {
+    const task = (): Promise<Reading> => ask(listener, firing, note);
     const { ordered } = triggers[firing.name] as TriggerDefinition;
     const promise = ordered ? turns.take(listener, stream, task) : task();
     running.add(promise);
@@ -114,30 +146,78 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     return promise;
   };
 
-  const fire = async (name: TriggerName, payload: Readonly<Record<string, unknown>>): Promise<Verdict | Rewriting> => {
+  const listeners = (name: TriggerName): readonly Listener[] => [...(native.get(name) ?? []), ...(configured.get(name) ?? [])];
+
+  /** Lets the handlers decide; what they do besides, and those whose answers are only written down, go into `aside`. */
+  const decide = async (
+    firing: Firing,
+    stream: string,
+    trace: CallTrace | undefined,
+    aside: (() => Promise<unknown>)[],
+  ): Promise<Verdict | Rewriting> => {
+    const { name, payload } = firing;
     const kind = triggers[name].answer;
-    const stream = streamOf(name, payload);
     const takes = listens(name, stream);
-    const chosen = [...(native.get(name) ?? []), ...(configured.get(name) ?? [])].filter((one) => takes(one) && one.accepts(payload));
     let verdict: Verdict | undefined;
     let value: Rewriting = keep();
-    if (chosen.length === 0) return kind === "verdict" ? allow() : value;
-    const firing = createFiring(name, payload, clock.now());
-    for (const listener of chosen) {
-      const answer = run(listener, firing, stream);
-      if (!listener.sync) continue;
+    let final = false;
+    for (const listener of listeners(name)) {
+      const why = takes(listener) ? (listener.accepts(payload) ? undefined : "its argument does not match") : `its filter does not match`;
+      if (why !== undefined || final) {
+        trace?.skipped(listener, why ?? "the no before it is final");
+        continue;
+      }
+      if (listener.shadow) {
+        aside.push(() => run(listener, firing.mode === "live" ? { ...firing, mode: "shadow" } : firing, stream, trace?.asked(listener)));
+        continue;
+      }
+      if (!listener.sync && firing.mode === "rehearsal") {
+        trace?.skipped(listener, "it is only told, and nothing happened");
+        continue;
+      }
+      const answer = run(listener, firing, stream, trace?.asked(listener));
+      if (!listener.sync) {
+        if (trace) aside.push(() => answer);
+        continue;
+      }
       const reading = await answer;
       if (reading === undefined) continue;
       if (reading.kind === "allow" || (reading.kind === "deny" && kind === "verdict"))
         verdict = verdict ? joinVerdicts(verdict, reading) : reading;
       else value = reading;
-      if (reading.kind === "deny" && reading.final) break;
+      if (reading.kind === "deny" && reading.final) final = true;
     }
-    return kind === "verdict" ? (verdict ?? allow()) : value;
+    const decision = kind === "verdict" ? (verdict ?? allow()) : value;
+    trace?.decided(kind === "notify" ? undefined : decision);
+    return decision;
+  };
+
+  const fire = async (name: TriggerName, payload: Readonly<Record<string, unknown>>): Promise<Verdict | Rewriting> => {
+    if (!native.get(name)?.length && !configured.get(name)?.length) return triggers[name].answer === "verdict" ? allow() : keep();
+    const stream = streamOf(name, payload);
+    const now = clock.now();
+    const firing = createFiring(name, payload, now, "live");
+    const trace = journal?.on ? traceCall(firing, stream, now, clock) : undefined;
+    const aside: (() => Promise<unknown>)[] = [];
+    const decision = await decide(firing, stream, trace, aside);
+    if (aside.length === 0) {
+      if (trace) journal?.add(trace.record());
+    } else void keepAside(aside, trace);
+    return decision;
+  };
+
+  /** Asks the shadows when the answer is on its way, and writes the call down when all have ended. */
+  const keepAside = async (aside: readonly (() => Promise<unknown>)[], trace: CallTrace | undefined): Promise<void> => {
+    const all = new Promise<void>((resolve) => setImmediate(resolve)).then(() => Promise.all(aside.map((start) => start())));
+    running.add(all);
+    await all;
+    running.delete(all);
+    if (trace) journal?.add(trace.record());
   };
 
   return {
     wants(name, stream = "") {
+      if (journal?.on) return Boolean(native.get(name)?.length || configured.get(name)?.length);
       const takes = listens(name, stream);
       return (native.get(name)?.some(takes) ?? false) || (configured.get(name)?.some(takes) ?? false);
     },
@@ -163,13 +243,27 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     configure(value) {
       const entries = isParsed(value) ? value : parseTriggerEntries(value, "config.triggers");
       configured = new Map(
-        [...entries.handlers].map(([name, list]) => [name, list.map((entry) => configuredListener(name, entry, around))]),
+        [...entries.handlers].map(([name, list]) => {
+          const ids = handlerIds(name, entries.given[name] as readonly unknown[]);
+          return [name, list.map((entry, index) => configuredListener(name, ids[index] ?? "", entry, around))];
+        }),
       );
       given = entries.given;
       for (const name of entries.unknown)
         log.write("WARN", `config.triggers.${name}: no trigger has this name; it is kept and never fires`);
     },
     entries: () => given,
+    handlers: () => (Object.keys(triggers) as TriggerName[]).flatMap((name) => listeners(name).map(infoOf)),
+    async rehearse(name, payload) {
+      const stream = streamOf(name, payload);
+      const now = clock.now();
+      const firing = createFiring(name, payload, now, "rehearsal");
+      const trace = traceCall(firing, stream, now, clock);
+      const aside: (() => Promise<unknown>)[] = [];
+      await decide(firing, stream, trace, aside);
+      await Promise.all(aside.map((start) => start()));
+      return trace.record();
+    },
     stats: () => Object.fromEntries([...counters].map(([name, { count, ms, fails }]) => [name, { count, ms: Math.round(ms), fails }])),
     async [Symbol.asyncDispose]() {
       closed = true;
@@ -206,13 +300,20 @@ function streamOf(name: TriggerName, payload: Readonly<Record<string, unknown>>)
 }
 
 /** A copy of the payload that no handler can change for the next one, and its text when somebody needs it. */
-function createFiring(name: TriggerName, payload: Readonly<Record<string, unknown>>, unixMillis: number): Firing {
+function createFiring(name: TriggerName, payload: Readonly<Record<string, unknown>>, unixMillis: number, mode: CallMode): Firing {
   let raise: Raise | undefined;
+  const id = crypto.randomUUID();
   return {
     name,
+    id,
+    mode,
     payload: Object.freeze({ ...payload }),
-    raise: () => (raise ??= { name, uuid: crypto.randomUUID(), unixMillis, body: payloadText(name, payload as Payload<typeof name>) }),
+    raise: () => (raise ??= { name, uuid: id, unixMillis, body: payloadText(name, payload as Payload<typeof name>) }),
   };
+}
+
+function infoOf({ trigger, id, source, label, sync, shadow, streams }: Listener): HandlerInfo {
+  return { id, trigger, source, handler: label, mode: shadow ? "shadow" : "live", sync, streams };
 }
 
 /** Lets tasks about the same stream go to a listener one after the other. */
@@ -243,7 +344,8 @@ function words(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
-function consequence({ trigger, sync, onFailure }: Listener): string {
+function consequence({ trigger, sync, onFailure, shadow }: Listener): string {
+  if (shadow) return "it is a shadow: nothing depends on it";
   if (!sync || triggers[trigger].answer === "notify") return "nothing depends on it";
   if (onFailure === undefined || onFailure.kind === "keep") return "the value stays as it was";
   if (onFailure.kind === "rewrite") return "the configured value is used";

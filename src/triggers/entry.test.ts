@@ -11,6 +11,7 @@ const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   params: undefined,
   default: undefined,
   onfail: undefined,
+  mode: "live",
   ...more,
 });
 

@@ -18,6 +18,8 @@ export type HandlerEntry = {
   /** The answer when the handler fails, as text. */
   readonly default: string | undefined;
   readonly onfail: OnFail | undefined;
+  /** `shadow`: asked beside the others, its answer is only written down. */
+  readonly mode: "live" | "shadow";
 };
 
 /** `config.triggers`: as it was given, and read. */
@@ -90,6 +92,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
       params: undefined,
       default: undefined,
       onfail: undefined,
+      mode: "live",
     };
   }
   if (!isObject(value)) throw wrong(path, value, "an object { handler, sync, streams, default } or a list [handler, sync, streams]");
@@ -101,6 +104,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
     params: parseText(value.params, `${path}.params`),
     default: parseText(value.default, `${path}.default`),
     onfail: parseOnFail(name, sync, value.onfail, `${path}.onfail`),
+    mode: parseMode(value.mode, `${path}.mode`),
   };
 }
 
@@ -128,6 +132,12 @@ function parseStreams(value: unknown, path: string): readonly string[] {
       if (typeof entry !== "string" || entry === "") throw wrong(`${path}[${index}]`, entry, 'a name, "live+", "#tag", "a*" or "!name"');
       return entry;
     });
+}
+
+function parseMode(value: unknown, path: string): HandlerEntry["mode"] {
+  if (value === undefined || value === null || value === "" || value === "live") return "live";
+  if (value === "shadow") return "shadow";
+  throw wrong(path, value, '"live", or "shadow" for a handler that is asked and whose answer is only written down');
 }
 
 /** MistServer takes an empty text for none. */

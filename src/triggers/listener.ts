@@ -2,6 +2,7 @@ import { SluiceError } from "../base/errors.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, type Reading, readNative, readReply, readText, tableFailure } from "./answer.ts";
+import type { CallMode } from "./call-record.ts";
 import { entryFailure, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
 import { defaultExecLimits, type ExecLimits, runExecutable } from "./exec.ts";
 import { type StreamFilter, type StreamTags, streamFilter } from "./filter.ts";
@@ -13,6 +14,9 @@ import { environment, type Raise, requestHeaders, type ServerIdentity } from "./
 /** One firing as a listener gets it; the text is made when the first one needs it. */
 export type Firing = {
   readonly name: TriggerName;
+  /** UUID of the call: all handlers and all attempts share it. */
+  readonly id: string;
+  readonly mode: CallMode;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly raise: () => Raise;
 };
@@ -20,6 +24,10 @@ export type Firing = {
 /** A handler of any sort, as the bus sees it. */
 export interface Listener {
   readonly trigger: TriggerName;
+  /** Names it in the API. */
+  readonly id: string;
+  /** Code of this process, or an entry of MistServer's shape. */
+  readonly source: "function" | "entry";
   /** Names it in the log. */
   readonly label: string;
   readonly filter: StreamFilter;
@@ -27,11 +35,17 @@ export interface Listener {
   readonly accepts: (payload: Readonly<Record<string, unknown>>) => boolean;
   /** False: it is told and not asked; its answer does not count. */
   readonly sync: boolean;
+  /** True: it is asked beside the others, and its answer is only written down. */
+  readonly shadow: boolean;
+  readonly streams: readonly string[];
   /** What holds when `ask` rejects. */
   readonly onFailure: Reading;
   /** Asks once. Rejects when there is no usable answer, and at once with the signal's reason when that is aborted. */
-  ask(firing: Firing, signal: AbortSignal): Promise<Reading>;
+  ask(firing: Firing, signal: AbortSignal, effort: Effort): Promise<Reading>;
 }
+
+/** What an asking has cost so far; the handler's side counts it up. */
+export type Effort = { attempts: number };
 
 /** Time limits in milliseconds. */
 export type TriggerLimits = ExecLimits & {
@@ -80,17 +94,24 @@ export function nativeListener<K extends TriggerName>(
   const label = `function ${handler.name && handler.name !== trigger && handler.name !== "handle" ? `"${handler.name}"` : `#${ordinal}`}`;
   const limitMs = options.timeoutMs ?? around.limits.nativeMs;
   if (!(limitMs > 0)) throw new SluiceError("config.invalid", `${trigger}: timeoutMs is ${limitMs}; there must be milliseconds above 0`);
+  if (options.mode !== undefined && options.mode !== "live" && options.mode !== "shadow") {
+    throw new SluiceError("config.invalid", `${trigger}: mode is ${JSON.stringify(options.mode)}; it must be "live" or "shadow"`);
+  }
   return {
     trigger,
+    id: `function-${ordinal}`,
+    source: "function",
     label,
+    shadow: options.mode === "shadow",
+    streams: options.streams ?? [],
     filter: streamFilter(options.streams ?? [], around.tagsOf),
     accepts: () => true,
     sync: true,
     onFailure: options.onFail === undefined ? tableFailure(trigger) : readOnFail(trigger, options.onFail),
-    async ask({ name, payload }, signal) {
+    async ask({ name, payload, mode }, signal) {
       using limited = limit(around.clock, signal, limitMs);
       const started = around.clock.monotonic();
-      const answer = handler(payload as Payload<K>, { signal: limited.signal, server: around.control() });
+      const answer = handler(payload as Payload<K>, { signal: limited.signal, server: around.control(), mode });
       const blocked = Math.round(around.clock.monotonic() - started);
       if (blocked >= around.limits.blockedMs) {
         around.complain(
@@ -104,40 +125,51 @@ export function nativeListener<K extends TriggerName>(
 }
 
 /** An entry of a MistServer-shaped configuration as listener. */
-export function configuredListener(trigger: TriggerName, entry: HandlerEntry, around: Surroundings): Listener {
+export function configuredListener(trigger: TriggerName, id: string, entry: HandlerEntry, around: Surroundings): Listener {
   return {
     trigger,
+    id,
+    source: "entry",
     label: handlerLabel(entry),
+    shadow: entry.mode === "shadow",
+    streams: entry.streams,
     filter: streamFilter(entry.streams, around.tagsOf),
     accepts: argumentCondition(trigger, entry.params),
     sync: entry.sync,
     onFailure: entryFailure(trigger, entry),
     ask: isUrl(entry.handler)
-      ? (firing, signal) => askHttp(firing, entry, around, signal)
-      : (firing, signal) => askExec(firing, entry, around, signal),
+      ? (firing, signal, effort) => askHttp(firing, entry, around, signal, effort)
+      : (firing, signal, effort) => askExec(firing, entry, around, signal, effort),
   };
 }
 
-async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal): Promise<Reading> {
+async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal, effort: Effort): Promise<Reading> {
   using limited = limit(around.clock, signal, entry.sync ? around.limits.httpMs : around.limits.httpAsyncMs);
   const raise = firing.raise();
   const reply = await around.http.call({
     url: entry.handler,
     body: raise.body,
-    headers: (attempt) => requestHeaders(raise, around.server, attempt),
+    headers: (attempt) => {
+      effort.attempts = attempt;
+      return { ...requestHeaders(raise, around.server, attempt), ...(firing.mode !== "live" && { "X-Trigger-Mode": firing.mode }) };
+    },
     wantsAnswer: entry.sync,
     signal: limited.signal,
   });
   return entry.sync ? readReply(firing.name, reply) : undefined;
 }
 
-async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal): Promise<Reading> {
+async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal, effort: Effort): Promise<Reading> {
+  effort.attempts = 1;
   const raise = firing.raise();
   const reply = await runExecutable({
     path: entry.handler,
     argument: raise.name,
     body: raise.body,
-    environment: environment(raise, around.server, entry.default),
+    environment: {
+      ...environment(raise, around.server, entry.default),
+      ...(firing.mode !== "live" && { MIST_TRIGGER_MODE: firing.mode }),
+    },
     wantsAnswer: entry.sync,
     limits: around.limits,
     clock: around.clock,

@@ -1,12 +1,17 @@
 import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict, Yes } from "../base/decision.ts";
 import type { ServerControl } from "../base/server-control.ts";
+import type { CallMode } from "./call-record.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
 
 type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];
 
 /** What a native handler may return; another kind does not compile, and neither does a yes with a life but for USER_NEW. A plain boolean or string is the short form. */
 export type Answer<K extends TriggerName> =
-  Kind<K> extends "verdict" ? (K extends "USER_NEW" ? Allow : Yes) | Deny | boolean : Kind<K> extends "rewrite" ? Rewrite | Keep | Deny | string : void;
+  Kind<K> extends "verdict"
+    ? (K extends "USER_NEW" ? Allow : Yes) | Deny | boolean
+    : Kind<K> extends "rewrite"
+      ? Rewrite | Keep | Deny | string
+      : void;
 
 /** What firing a trigger ends in. */
 export type Decision<K extends TriggerName> = Kind<K> extends "verdict" ? Verdict : Kind<K> extends "rewrite" ? Rewriting : void;
@@ -17,6 +22,8 @@ export type HandlerContext = {
   readonly signal: AbortSignal;
   /** The server that asks. */
   readonly server: ServerControl;
+  /** `shadow`, `rehearsal`: the answer is only shown to people, so the question must not change anything (use up a token). */
+  readonly mode: CallMode;
 };
 
 /** Code that answers a trigger. */
@@ -25,6 +32,8 @@ export type Handler<K extends TriggerName> = (payload: Payload<K>, context: Hand
 export type HandlerOptions<K extends TriggerName> = {
   /** Stream filter as in MistServer: names, base names, `a+`, `#tag`, `*`, `!` negation. Empty: all streams. */
   readonly streams: readonly string[];
+  /** `shadow`: it is asked beside the others, and its answer stands in the journal and is not applied. */
+  readonly mode: "live" | "shadow";
   /** Milliseconds that the handler may take. */
   readonly timeoutMs: number;
   /** What holds when it throws, is too slow or answers nonsense. Left out: the table's `fail`. */
