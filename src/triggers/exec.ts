@@ -13,6 +13,8 @@ export type ExecCall = {
   readonly environment: Readonly<Record<string, string>>;
   /** False: only the start is waited for; the process may run as long as it likes and its output is read and dropped. */
   readonly wantsAnswer: boolean;
+  /** An exit code other than 0, or a signal, is a failure. */
+  readonly mustSucceed?: boolean;
   readonly limits: ExecLimits;
   readonly clock: Clock;
   /** Aborted when the server ends: a process that should answer is killed with all that it started, another one is let go. */
@@ -41,6 +43,7 @@ export function runExecutable(call: ExecCall): Promise<Reply> {
     let length = 0;
     let stopped: HandlerFailure | undefined;
     let oversized = false;
+    let failed: HandlerFailure | undefined;
     const timers = new DisposableStack();
     const settle = (finish: () => void): void => {
       timers.dispose();
@@ -52,6 +55,7 @@ export function runExecutable(call: ExecCall): Promise<Reply> {
     const finish = (): void =>
       settle(() => {
         if (stopped && (length === 0 || oversized)) reject(stopped);
+        else if (call.mustSucceed && (stopped ?? failed)) reject(stopped ?? failed);
         else resolve({ text: Buffer.concat(chunks).toString("utf8") });
       });
     const stop = (why: HandlerFailure, how: NodeJS.Signals): void => {
@@ -86,7 +90,8 @@ export function runExecutable(call: ExecCall): Promise<Reply> {
     const late = new HandlerFailure(`it printed nothing within ${call.limits.termMs} ms and was stopped`, { sort: "timeout" });
     timers.use(call.clock.after(call.limits.termMs, () => stop(late, "SIGTERM")));
     timers.use(call.clock.after(call.limits.killMs, () => stop(late, "SIGKILL")));
-    child.on("exit", () => {
+    child.on("exit", (code, signal) => {
+      if (code !== 0) failed = new HandlerFailure(`it ended with ${signal ?? `exit code ${code}`}`);
       if (stopped) signalGroup(child, "SIGKILL");
       if (!timers.disposed) timers.use(call.clock.after(graceMs, finish));
     });

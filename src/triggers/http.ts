@@ -10,6 +10,8 @@ type HttpCall = {
   readonly headers: (attempt: number) => Readonly<Record<string, string>>;
   /** False: the answer is read to its end and dropped, of whatever length. */
   readonly wantsAnswer: boolean;
+  /** Attempts when the connection fails; 5 if left out. */
+  readonly attempts?: number;
   /** Aborted when the time is over; its reason says so. */
   readonly signal: AbortSignal;
 };
@@ -47,7 +49,7 @@ export function createHttpCaller(): HttpCaller {
           return await exchange(agent, call, attempt);
         } catch (error) {
           if (call.signal.aborted) throw call.signal.reason;
-          if (error instanceof HandlerFailure || attempt === maxAttempts) throw error;
+          if (error instanceof HandlerFailure || attempt >= (call.attempts ?? maxAttempts)) throw error;
         }
         await pause(50 * attempt, undefined, { signal: call.signal, ref: false }).catch(() => undefined);
         if (call.signal.aborted) throw call.signal.reason;

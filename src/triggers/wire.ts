@@ -15,7 +15,12 @@ export type Raise = {
   readonly uuid: string;
   readonly unixMillis: number;
   readonly body: string;
+  /** Set when the call must arrive and is repeated until it has; see outbox.ts. */
+  readonly delivery?: RaiseDelivery;
 };
+
+/** Which attempt this is, from 1, and the call's sequence number (none when it could not be kept). */
+export type RaiseDelivery = { readonly attempt: number; readonly sequence: number | undefined };
 
 /** What 64 bits of ones mean: no such value. A JavaScript number cannot hold it exactly. */
 const none64 = 2 ** 64;
@@ -77,6 +82,7 @@ export function mistJson(value: unknown): string {
 
 /** Headers of an HTTP handler's request, in the order that MistServer sends them; `Host` is the HTTP client's. */
 export function requestHeaders(raise: Raise, server: ServerIdentity, attempt: number): Record<string, string> {
+  const { delivery } = raise;
   const serverId = headerText(server.serverId());
   return {
     Accept: "*/*",
@@ -84,11 +90,12 @@ export function requestHeaders(raise: Raise, server: ServerIdentity, attempt: nu
     "Content-Type": "text/plain",
     Date: dateText(raise.unixMillis),
     "User-Agent": `MistServer/${headerText(server.version)} (Sluice)`,
-    "X-Attempt": String(attempt),
+    "X-Attempt": String(delivery?.attempt ?? attempt),
     ...(server.instance && { "X-Instance": headerText(server.instance) }),
     ...(serverId && { "X-Name": serverId }),
     "X-PID": String(server.pid),
     "X-Trigger": raise.name,
+    ...(delivery?.sequence !== undefined && { "X-Trigger-Sequence": String(delivery.sequence) }),
     "X-Trigger-UUID": raise.uuid,
     "X-Trigger-UnixMillis": String(raise.unixMillis),
     "X-UUID": raise.uuid,
@@ -106,6 +113,8 @@ export function environment(raise: Raise, server: ServerIdentity, fallback: stri
     ...(server.instance && { MIST_INSTANCE: server.instance }),
     ...(serverId && { MIST_NAME: serverId }),
     MIST_TUUID: raise.uuid,
+    ...(raise.delivery && { MIST_ATTEMPT: String(raise.delivery.attempt) }),
+    ...(raise.delivery?.sequence !== undefined && { MIST_SEQUENCE: String(raise.delivery.sequence) }),
     MIST_TIME: String(raise.unixMillis),
     MIST_DATE: dateText(raise.unixMillis),
   };
