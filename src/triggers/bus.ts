@@ -20,6 +20,8 @@ import {
   type Surroundings,
   type TriggerLimits,
 } from "./listener.ts";
+import type { Outbox } from "./outbox.ts";
+import { deliverTo, letterOf } from "./reliable.ts";
 import { type Payload, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 import type { Decision, Triggers } from "./trigger.ts";
 import { payloadText, type Raise, type ServerIdentity } from "./wire.ts";
@@ -34,6 +36,8 @@ export type TriggerOptions = {
   readonly control?: () => ServerControl;
   /** Where calls are written down; left out: nowhere. */
   readonly journal?: CallSink;
+  /** Keeps what reliable handlers must get; left out: they are called directly. The bus ends it. */
+  readonly outbox?: Outbox;
   /** Other time limits than MistServer's and our own; for tests. */
   readonly limits?: Partial<TriggerLimits>;
 };
@@ -80,7 +84,7 @@ export interface TriggerBus extends Triggers, AsyncDisposable {
  * no is the answer. Values: the last one that was given. Who is only told (`sync: false`) and who has failed with no policy adds nothing.
  */
 export function createTriggers(options: TriggerOptions): TriggerBus {
-  const { log, clock, identity, journal } = options;
+  const { log, clock, identity, journal, outbox } = options;
   const failures = createFailureLog(log, clock);
   const http = createHttpCaller();
   const around: Surroundings = {
@@ -148,6 +152,22 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
 
   const listeners = (name: TriggerName): readonly Listener[] => [...(native.get(name) ?? []), ...(configured.get(name) ?? [])];
 
+  outbox?.deliverBy(deliverTo((name, handler) => configured.get(name)?.find((listener) => listener.reliable === handler)));
+
+  /** Posts what reliable handlers must get, before anything else is done: with what the caller keeps in the same turn. */
+  const post = (firing: Firing, stream: string, trace: CallTrace | undefined): readonly Promise<void>[] => {
+    if (!outbox || firing.mode !== "live" || triggers[firing.name].answer !== "notify") return [];
+    const takes = listens(firing.name, stream);
+    const recipients = (configured.get(firing.name) ?? []).filter((one) => one.reliable && takes(one) && one.accepts(firing.payload));
+    return recipients.map((listener) => {
+      const note = trace?.asked(listener);
+      const counter = counters.get(firing.name) ?? { count: 0, ms: 0, fails: 0 };
+      counters.set(firing.name, counter);
+      counter.count++;
+      return outbox.send(letterOf(firing, listener.reliable ?? "", clock.now())).then(() => note?.answered(undefined, 0));
+    });
+  };
+
   /** Lets the handlers decide; what they do besides, and those whose answers are only written down, go into `aside`. */
   const decide = async (
     firing: Firing,
@@ -161,12 +181,14 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     let verdict: Verdict | undefined;
     let value: Rewriting = keep();
     let final = false;
+    const posted = post(firing, stream, trace);
     for (const listener of listeners(name)) {
       const why = takes(listener) ? (listener.accepts(payload) ? undefined : "its argument does not match") : `its filter does not match`;
       if (why !== undefined || final) {
         trace?.skipped(listener, why ?? "the no before it is final");
         continue;
       }
+      if (outbox && listener.reliable !== undefined && firing.mode === "live") continue;
       if (listener.shadow) {
         aside.push(() => run(listener, firing.mode === "live" ? { ...firing, mode: "shadow" } : firing, stream, trace?.asked(listener)));
         continue;
@@ -187,6 +209,7 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
       else value = reading;
       if (reading.kind === "deny" && reading.final) final = true;
     }
+    await Promise.all(posted);
     const decision = kind === "verdict" ? (verdict ?? allow()) : value;
     trace?.decided(kind === "notify" ? undefined : decision);
     return decision;
@@ -266,6 +289,7 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     },
     stats: () => Object.fromEntries([...counters].map(([name, { count, ms, fails }]) => [name, { count, ms: Math.round(ms), fails }])),
     async [Symbol.asyncDispose]() {
+      await outbox?.[Symbol.asyncDispose]();
       closed = true;
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const timer = clock.after(around.limits.drainMs, resolve);

@@ -12,6 +12,7 @@ const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   default: undefined,
   onfail: undefined,
   mode: "live",
+  delivery: "direct",
   ...more,
 });
 

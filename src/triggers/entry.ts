@@ -20,6 +20,8 @@ export type HandlerEntry = {
   readonly onfail: OnFail | undefined;
   /** `shadow`: asked beside the others, its answer is only written down. */
   readonly mode: "live" | "shadow";
+  /** `reliable`: kept until the handler has taken it; only of triggers that tell and do not ask. */
+  readonly delivery: "direct" | "reliable";
 };
 
 /** `config.triggers`: as it was given, and read. */
@@ -93,6 +95,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
       default: undefined,
       onfail: undefined,
       mode: "live",
+      delivery: "direct",
     };
   }
   if (!isObject(value)) throw wrong(path, value, "an object { handler, sync, streams, default } or a list [handler, sync, streams]");
@@ -105,6 +108,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
     default: parseText(value.default, `${path}.default`),
     onfail: parseOnFail(name, sync, value.onfail, `${path}.onfail`),
     mode: parseMode(value.mode, `${path}.mode`),
+    delivery: parseDelivery(name, value.delivery, value.mode, `${path}.delivery`),
   };
 }
 
@@ -138,6 +142,21 @@ function parseMode(value: unknown, path: string): HandlerEntry["mode"] {
   if (value === undefined || value === null || value === "" || value === "live") return "live";
   if (value === "shadow") return "shadow";
   throw wrong(path, value, '"live", or "shadow" for a handler that is asked and whose answer is only written down');
+}
+
+function parseDelivery(name: TriggerName, value: unknown, mode: unknown, path: string): HandlerEntry["delivery"] {
+  if (value === undefined || value === null || value === "" || value === "direct") return "direct";
+  if (value !== "reliable")
+    throw wrong(path, value, '"direct", or "reliable" for a notification that is kept until its handler has taken it');
+  if (triggers[name].answer !== "notify") {
+    throw wrong(
+      path,
+      value,
+      `nothing: ${name} asks, and an answer that comes later helps nobody; what only tells, such as USER_END, can be reliable`,
+    );
+  }
+  if (mode === "shadow") throw wrong(path, value, 'nothing beside mode "shadow"');
+  return "reliable";
 }
 
 /** MistServer takes an empty text for none. */

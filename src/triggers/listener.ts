@@ -37,6 +37,8 @@ export interface Listener {
   readonly sync: boolean;
   /** True: it is asked beside the others, and its answer is only written down. */
   readonly shadow: boolean;
+  /** The address under which the outbox keeps what this handler must get; undefined when it is called directly. */
+  readonly reliable: string | undefined;
   readonly streams: readonly string[];
   /** What holds when `ask` rejects. */
   readonly onFailure: Reading;
@@ -103,6 +105,7 @@ export function nativeListener<K extends TriggerName>(
     source: "function",
     label,
     shadow: options.mode === "shadow",
+    reliable: undefined,
     streams: options.streams ?? [],
     filter: streamFilter(options.streams ?? [], around.tagsOf),
     accepts: () => true,
@@ -132,6 +135,7 @@ export function configuredListener(trigger: TriggerName, id: string, entry: Hand
     source: "entry",
     label: handlerLabel(entry),
     shadow: entry.mode === "shadow",
+    reliable: entry.delivery === "reliable" ? entry.handler : undefined,
     streams: entry.streams,
     filter: streamFilter(entry.streams, around.tagsOf),
     accepts: argumentCondition(trigger, entry.params),
@@ -154,6 +158,7 @@ async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings
       return { ...requestHeaders(raise, around.server, attempt), ...(firing.mode !== "live" && { "X-Trigger-Mode": firing.mode }) };
     },
     wantsAnswer: entry.sync,
+    ...(raise.delivery && { attempts: 1 }),
     signal: limited.signal,
   });
   return entry.sync ? readReply(firing.name, reply) : undefined;
@@ -170,7 +175,9 @@ async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings
       ...environment(raise, around.server, entry.default),
       ...(firing.mode !== "live" && { MIST_TRIGGER_MODE: firing.mode }),
     },
-    wantsAnswer: entry.sync,
+    // What must arrive has arrived when the program says so, within the time of one that is waited for.
+    wantsAnswer: entry.sync || raise.delivery !== undefined,
+    mustSucceed: raise.delivery !== undefined,
     limits: around.limits,
     clock: around.clock,
     signal,
