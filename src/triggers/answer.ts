@@ -75,12 +75,8 @@ export function offline(reason?: string): Deny {
 /** A reason without what no header, log line or page should carry; undefined for none. */
 function readable(reason: string | undefined): string | undefined {
   // oxlint-disable-next-line no-control-regex -- control characters are what this removes
-  return (
-    reason
-      ?.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ")
-      .trim()
-      .slice(0, mostReason) || undefined
-  );
+  const plain = reason?.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ").trim();
+  return plain ? plain.slice(0, mostReason) : undefined;
 }
 
 /**

@@ -3,6 +3,7 @@ import { allow, rewrite } from "../base/decision.ts";
 import { isSluiceError } from "../base/errors.ts";
 import { checkFailed } from "./answer.ts";
 import { entryFailure, type HandlerEntry, handlerLabel, parseTriggerEntries } from "./entry.ts";
+import { plainCall } from "./http-options.ts";
 
 const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   handler: "/bin/true",
@@ -11,6 +12,7 @@ const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   params: undefined,
   default: undefined,
   onfail: undefined,
+  call: plainCall,
   mode: "live",
   delivery: "direct",
   ...more,

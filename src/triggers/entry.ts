@@ -1,10 +1,13 @@
-import { allow } from "../base/decision.ts";
+import { allow, keep } from "../base/decision.ts";
 import { SluiceError } from "../base/errors.ts";
-import { checkFailed, type Reading, readText, tableFailure } from "./answer.ts";
+import { checkFailed, offline, type Reading, readText, tableFailure } from "./answer.ts";
+import { type CallLimits, readCallLimits } from "./call-control.ts";
+import { type CallOptions, parseCallOptions, plainCall } from "./http-options.ts";
+import { alwaysOnFail, type FailurePolicy, readEntryOnFail } from "./on-fail.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 
 /** What holds when a handler fails: `legacy` is MistServer's reading (`default`, else yes), the others say it in words. */
-type OnFail = "deny" | "keep" | "legacy";
+type OnFail = "deny" | "keep" | "legacy" | "offline" | "use-configured";
 
 /** One handler of a MistServer-shaped configuration, read. */
 export type HandlerEntry = {
@@ -18,6 +21,12 @@ export type HandlerEntry = {
   /** The answer when the handler fails, as text. */
   readonly default: string | undefined;
   readonly onfail: OnFail | undefined;
+  /** Our own `onFail`, which may say something else for each cause. */
+  readonly onFail?: FailurePolicy | undefined;
+  /** How many calls it gets at once; undefined: as many as its sort gets. */
+  readonly calls?: CallLimits | undefined;
+  /** How it is called. */
+  readonly call: CallOptions;
   /** `shadow`: asked beside the others, its answer is only written down. */
   readonly mode: "live" | "shadow";
   /** `reliable`: kept until the handler has taken it; only of triggers that tell and do not ask. */
@@ -64,12 +73,19 @@ export function parseTriggerEntries(value: unknown, path = "triggers"): TriggerE
 export function entryFailure(name: TriggerName, entry: HandlerEntry): Reading {
   if (entry.onfail === "deny") return checkFailed;
   if (entry.onfail === "keep") return undefined;
+  if (entry.onfail === "use-configured") return keep();
+  if (entry.onfail === "offline") return offline();
   if (entry.default !== undefined) {
     const reading = readText(name, entry.default);
     return reading?.kind === "deny" ? checkFailed : reading;
   }
   if (entry.onfail === "legacy") return (triggers[name] as TriggerDefinition).answer === "verdict" ? allow() : undefined;
   return tableFailure(name);
+}
+
+/** What holds for each cause: `onFail` before all, else the same for every cause. */
+export function entryPolicy(name: TriggerName, entry: HandlerEntry): FailurePolicy {
+  return entry.onFail ?? alwaysOnFail(entryFailure(name, entry));
 }
 
 /** The handler for log lines: of a URL only scheme, host and path, for the rest may hold a secret. */
@@ -94,21 +110,45 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
       params: undefined,
       default: undefined,
       onfail: undefined,
+      call: plainCall,
       mode: "live",
       delivery: "direct",
     };
   }
   if (!isObject(value)) throw wrong(path, value, "an object { handler, sync, streams, default } or a list [handler, sync, streams]");
   const sync = parseTruth(value.sync, `${path}.sync`);
+  const handler = parseHandler(value.handler, `${path}.handler`);
   return {
-    handler: parseHandler(value.handler, `${path}.handler`),
+    handler,
     sync,
     streams: parseStreams(value.streams, `${path}.streams`),
     params: parseText(value.params, `${path}.params`),
     default: parseText(value.default, `${path}.default`),
     onfail: parseOnFail(name, sync, value.onfail, `${path}.onfail`),
+    ...parseFailing(name, sync, value, path),
+    call: parseCallOptions(value, isUrl(handler), path),
     mode: parseMode(value.mode, `${path}.mode`),
     delivery: parseDelivery(name, value.delivery, value.mode, `${path}.delivery`),
+  };
+}
+
+/** The keys about failure that MistServer does not have. */
+function parseFailing(
+  name: TriggerName,
+  sync: boolean,
+  value: Readonly<Record<string, unknown>>,
+  path: string,
+): Pick<HandlerEntry, "onFail" | "calls"> {
+  const { handler, onFail, onfail, maxCalls, maxWaitMs, breaker } = value;
+  if (onFail !== undefined && !sync) throw wrong(`${path}.onFail`, onFail, "nothing where sync is false: such a handler gives no answer");
+  if (onFail !== undefined && onfail !== undefined && onfail !== null)
+    throw wrong(`${path}.onFail`, onFail, "nothing beside `onfail`: only one of them can hold");
+  const limited = maxCalls !== undefined || maxWaitMs !== undefined || breaker !== undefined;
+  const asked = sync && (triggers[name] as TriggerDefinition).answer !== "notify";
+  const kind = isUrl(String(handler)) ? "http" : "exec";
+  return {
+    ...(onFail !== undefined && { onFail: readEntryOnFail(name, onFail, `${path}.onFail`) }),
+    ...(limited && { calls: readCallLimits({ maxCalls, maxWaitMs, breaker }, kind, asked, `${path}.`) }),
   };
 }
 
@@ -169,7 +209,9 @@ function parseText(value: unknown, path: string): string | undefined {
 function parseOnFail(name: TriggerName, sync: boolean, value: unknown, path: string): OnFail | undefined {
   if (value === undefined || value === null || value === "") return undefined;
   const { answer } = triggers[name] as TriggerDefinition;
-  const may: readonly string[] = answer === "rewrite" ? ["deny", "keep", "legacy"] : answer === "verdict" ? ["deny", "legacy"] : ["legacy"];
+  const words: readonly string[] =
+    answer === "rewrite" ? ["deny", "keep", "legacy"] : answer === "verdict" ? ["deny", "legacy"] : ["legacy"];
+  const may = name === "STREAM_SOURCE" ? [...words, "offline", "use-configured"] : words;
   if (typeof value !== "string" || !may.includes(value)) throw wrong(path, value, `for ${name} one of ${may.join(", ")}`);
   if (!sync) throw wrong(path, value, "left out where sync is false: such a handler gives no answer");
   return value as OnFail;

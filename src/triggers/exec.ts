@@ -27,6 +27,11 @@ export type ExecLimits = { readonly termMs: number; readonly killMs: number };
 /** MistServer's limits. */
 export const defaultExecLimits: ExecLimits = { termMs: 10_000, killMs: 14_000 };
 
+/** The limits of a handler with a time limit of its own: as long after it as else, it is killed. */
+export function execLimits(timeoutMs: number | undefined, usual: ExecLimits): ExecLimits {
+  return timeoutMs === undefined ? usual : { termMs: timeoutMs, killMs: timeoutMs + usual.killMs - usual.termMs };
+}
+
 const maxAnswer = 1 << 20;
 /** A child that goes on in the background may hold the output open; what is printed by then is the answer. */
 const graceMs = 250;

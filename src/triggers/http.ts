@@ -1,13 +1,19 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import { Agent, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import { HandlerFailure, type Reply } from "./answer.ts";
+import { createHttpAgents, type HttpAgents } from "./http-agents.ts";
+import { authorization } from "./http-login.ts";
+
+/** Headers and body of one attempt. */
+export type HttpMessage = { readonly headers: Readonly<Record<string, string>>; readonly body: string };
 
 type HttpCall = {
   readonly url: string;
-  readonly body: string;
-  /** Headers of the attempt with this number, 1 to 5; `Host` is added. */
-  readonly headers: (attempt: number) => Readonly<Record<string, string>>;
+  /** Certificates (PEM) that are trusted beside the usual ones. */
+  readonly ca?: string | undefined;
+  /** What the attempt with this number, 1 to 5, sends; `Host` is added. */
+  readonly message: (attempt: number) => HttpMessage;
   /** False: the answer is read to its end and dropped, of whatever length. */
   readonly wantsAnswer: boolean;
   /** Attempts when the connection fails; 5 if left out. */
@@ -31,22 +37,12 @@ const maxRedirects = 6;
 const maxAnswer = 1 << 20;
 
 /** Makes a caller with its own connections. */
-export function createHttpCaller(): HttpCaller {
-  const agent = new Agent({
-    connections: 128,
-    pipelining: 1,
-    allowH2: false,
-    keepAliveTimeout: 10_000,
-    // The caller's signal is the only limit.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { timeout: 3000 },
-  });
+export function createHttpCaller(agents: HttpAgents = createHttpAgents()): HttpCaller {
   return {
     async call(call) {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await exchange(agent, call, attempt);
+          return await exchange(agents.for(call.ca), call, attempt);
         } catch (error) {
           if (call.signal.aborted) throw call.signal.reason;
           if (error instanceof HandlerFailure || attempt >= (call.attempts ?? maxAttempts)) throw error;
@@ -55,21 +51,22 @@ export function createHttpCaller(): HttpCaller {
         if (call.signal.aborted) throw call.signal.reason;
       }
     },
-    [Symbol.asyncDispose]: () => agent.destroy(),
+    [Symbol.asyncDispose]: () => agents[Symbol.asyncDispose](),
   };
 }
 
 /** One attempt, with its redirects and, for a URL with user and password, one log-in. */
-async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<Reply> {
+async function exchange(agent: Dispatcher, call: HttpCall, attempt: number): Promise<Reply> {
   let url = new URL(call.url);
   const extra: Record<string, string> = {};
+  const message = call.message(attempt);
   for (let hop = 0; hop <= maxRedirects; hop++) {
     const response = await agent.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: "POST",
-      headers: { ...call.headers(attempt), ...extra },
-      body: call.body,
+      headers: { ...message.headers, ...extra },
+      body: message.body,
       signal: call.signal,
     });
     const { statusCode: status, headers } = response;
@@ -77,11 +74,13 @@ async function exchange(agent: Agent, call: HttpCall, attempt: number): Promise<
     await response.body.dump({ limit: 1 << 16 });
     const cookie = [headers["set-cookie"] ?? []].flat().at(-1)?.split(";")[0];
     if (cookie) extra.Cookie = cookie;
+    const challenge = [headers["www-authenticate"] ?? []].flat();
+    const login = status === 401 && !extra.Authorization ? authorization(url, challenge, "POST") : undefined;
     const location = [headers.location ?? []].flat()[0];
     if (status >= 300 && status <= 399 && location !== undefined) {
       url = redirected(url, location, extra);
-    } else if (status === 401 && url.username !== "" && !extra.Authorization && /\bbasic\b/i.test(String(headers["www-authenticate"]))) {
-      extra.Authorization = basic(url);
+    } else if (login !== undefined) {
+      extra.Authorization = login;
     } else {
       throw new HandlerFailure(`it answered with status ${status}, which is no answer: a no is status 200 with the text "false"`, {
         sort: "status",
@@ -105,11 +104,6 @@ function redirected(from: URL, location: string, extra: Record<string, string>):
     throw new HandlerFailure(`it redirected to ${url.protocol}`, { sort: "status" });
   if (url.origin !== from.origin) for (const name of Object.keys(extra)) delete extra[name];
   return url;
-}
-
-function basic(url: URL): string {
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  return `Basic ${Buffer.from(pair).toString("base64")}`;
 }
 
 async function readBody(body: Dispatcher.ResponseData["body"], wanted: boolean): Promise<string> {

@@ -1,15 +1,22 @@
 import { SluiceError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, type Reading, readNative, readReply, readText, tableFailure } from "./answer.ts";
 import type { CallMode } from "./call-record.ts";
-import { entryFailure, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
-import { defaultExecLimits, type ExecLimits, runExecutable } from "./exec.ts";
+import { readJson } from "./decision-object.ts";
+import { type CallStatus, readCallLimits } from "./call-control.ts";
+import { entryPolicy, type HandlerEntry, handlerLabel, isUrl } from "./entry.ts";
+import { defaultExecLimits, type ExecLimits, execLimits, runExecutable } from "./exec.ts";
+import type { FailureCause } from "./failure-cause.ts";
 import { type StreamFilter, type StreamTags, streamFilter } from "./filter.ts";
+import { guarded } from "./guard.ts";
 import type { HttpCaller } from "./http.ts";
-import type { Payload, TriggerName } from "./table.ts";
+import { alwaysOnFail, readOnFail } from "./on-fail.ts";
+import { httpMessage } from "./json-form.ts";
+import { type Payload, type TriggerName, triggers } from "./table.ts";
 import type { Handler, HandlerOptions } from "./trigger.ts";
-import { environment, type Raise, requestHeaders, type ServerIdentity } from "./wire.ts";
+import { environment, type Raise, type ServerIdentity } from "./wire.ts";
 
 /** One firing as a listener gets it; the text is made when the first one needs it. */
 export type Firing = {
@@ -19,6 +26,8 @@ export type Firing = {
   readonly mode: CallMode;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly raise: () => Raise;
+  /** Aborted when nobody needs the answer any more: who still waits to be asked is not asked. */
+  readonly moot?: AbortSignal | undefined;
 };
 
 /** A handler of any sort, as the bus sees it. */
@@ -40,10 +49,12 @@ export interface Listener {
   /** The address under which the outbox keeps what this handler must get; undefined when it is called directly. */
   readonly reliable: string | undefined;
   readonly streams: readonly string[];
-  /** What holds when `ask` rejects. */
-  readonly onFailure: Reading;
   /** Asks once. Rejects when there is no usable answer, and at once with the signal's reason when that is aborted. */
   ask(firing: Firing, signal: AbortSignal, effort: Effort): Promise<Reading>;
+  /** What holds when `ask` has rejected with `error`, why, and the end of a sentence about that for the log. */
+  failed(firing: Firing, error: unknown): { readonly cause: FailureCause; readonly holds: Reading; readonly consequence: string };
+  /** Calls in flight and waiting, and the breaker. */
+  status(): CallStatus;
 }
 
 /** What an asking has cost so far; the handler's side counts it up. */
@@ -75,6 +86,7 @@ export const defaultLimits: TriggerLimits = {
 /** What listeners use of the bus. */
 export type Surroundings = {
   readonly clock: Clock;
+  readonly log: Log;
   readonly limits: TriggerLimits;
   readonly server: ServerIdentity;
   readonly http: HttpCaller;
@@ -99,19 +111,29 @@ export function nativeListener<K extends TriggerName>(
   if (options.mode !== undefined && options.mode !== "live" && options.mode !== "shadow") {
     throw new SluiceError("config.invalid", `${trigger}: mode is ${JSON.stringify(options.mode)}; it must be "live" or "shadow"`);
   }
+  const shadow = options.mode === "shadow";
+  const asked = triggers[trigger].answer !== "notify";
+  const guard = {
+    trigger,
+    label,
+    role: shadow ? "shadow" : asked ? "decides" : "told",
+    calls: readCallLimits(options, "function", asked, `${trigger}: `),
+    policy: options.onFail === undefined ? alwaysOnFail(tableFailure(trigger)) : readOnFail(trigger, options.onFail, `${trigger}: onFail`),
+    otherCause: "error",
+    around,
+  } as const;
   return {
     trigger,
     id: `function-${ordinal}`,
     source: "function",
     label,
-    shadow: options.mode === "shadow",
+    shadow,
     reliable: undefined,
     streams: options.streams ?? [],
     filter: streamFilter(options.streams ?? [], around.tagsOf),
     accepts: () => true,
     sync: true,
-    onFailure: options.onFail === undefined ? tableFailure(trigger) : readOnFail(trigger, options.onFail),
-    async ask({ name, payload, mode }, signal) {
+    ...guarded(guard, async ({ name, payload, mode }, signal) => {
       using limited = limit(around.clock, signal, limitMs);
       const started = around.clock.monotonic();
       const answer = handler(payload as Payload<K>, { signal: limited.signal, server: around.control(), mode });
@@ -123,45 +145,58 @@ export function nativeListener<K extends TriggerName>(
         );
       }
       return readNative(name, await unlessAborted(answer, limited.signal));
-    },
+    }),
   };
 }
 
 /** An entry of a MistServer-shaped configuration as listener. */
 export function configuredListener(trigger: TriggerName, id: string, entry: HandlerEntry, around: Surroundings): Listener {
+  const label = handlerLabel(entry);
+  const shadow = entry.mode === "shadow";
+  const asked = entry.sync && triggers[trigger].answer !== "notify";
+  const guard = {
+    trigger,
+    label,
+    role: shadow ? "shadow" : asked ? "decides" : "told",
+    calls: entry.calls ?? readCallLimits({}, isUrl(entry.handler) ? "http" : "exec", asked, ""),
+    policy: entryPolicy(trigger, entry),
+    otherCause: "connection",
+    around,
+  } as const;
+  const ask = isUrl(entry.handler) ? askHttp : askExec;
   return {
     trigger,
     id,
     source: "entry",
-    label: handlerLabel(entry),
-    shadow: entry.mode === "shadow",
+    label,
+    shadow,
     reliable: entry.delivery === "reliable" ? entry.handler : undefined,
     streams: entry.streams,
     filter: streamFilter(entry.streams, around.tagsOf),
     accepts: argumentCondition(trigger, entry.params),
     sync: entry.sync,
-    onFailure: entryFailure(trigger, entry),
-    ask: isUrl(entry.handler)
-      ? (firing, signal, effort) => askHttp(firing, entry, around, signal, effort)
-      : (firing, signal, effort) => askExec(firing, entry, around, signal, effort),
+    ...guarded(guard, (firing, signal, effort) => ask(firing, entry, around, signal, effort)),
   };
 }
 
 async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal, effort: Effort): Promise<Reading> {
-  using limited = limit(around.clock, signal, entry.sync ? around.limits.httpMs : around.limits.httpAsyncMs);
-  const raise = firing.raise();
+  const { timeoutMs = entry.sync ? around.limits.httpMs : around.limits.httpAsyncMs } = entry.call;
+  using limited = limit(around.clock, signal, timeoutMs);
+  const { delivery } = firing.raise();
   const reply = await around.http.call({
     url: entry.handler,
-    body: raise.body,
-    headers: (attempt) => {
+    ca: entry.call.ca,
+    message: (attempt) => {
       effort.attempts = attempt;
-      return { ...requestHeaders(raise, around.server, attempt), ...(firing.mode !== "live" && { "X-Trigger-Mode": firing.mode }) };
+      const message = httpMessage(entry.call, firing, around, attempt);
+      return firing.mode === "live" ? message : { ...message, headers: { ...message.headers, "X-Trigger-Mode": firing.mode } };
     },
     wantsAnswer: entry.sync,
-    ...(raise.delivery && { attempts: 1 }),
+    ...(delivery && { attempts: 1 }),
     signal: limited.signal,
   });
-  return entry.sync ? readReply(firing.name, reply) : undefined;
+  if (!entry.sync) return undefined;
+  return entry.call.format === "json" ? readJson(firing.name, reply.text) : readReply(firing.name, reply);
 }
 
 async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings, signal: AbortSignal, effort: Effort): Promise<Reading> {
@@ -178,7 +213,7 @@ async function askExec(firing: Firing, entry: HandlerEntry, around: Surroundings
     // What must arrive has arrived when the program says so, within the time of one that is waited for.
     wantsAnswer: entry.sync || raise.delivery !== undefined,
     mustSucceed: raise.delivery !== undefined,
-    limits: around.limits,
+    limits: execLimits(entry.call.timeoutMs, around.limits),
     clock: around.clock,
     signal,
   });
@@ -192,21 +227,13 @@ function argumentCondition(trigger: TriggerName, params: string | undefined): Li
   return (payload) => Number(payload.bytesPerSecond) >= least;
 }
 
-function readOnFail(trigger: TriggerName, value: unknown): Reading {
-  try {
-    return readNative(trigger, value);
-  } catch (cause) {
-    throw new SluiceError("config.invalid", `${trigger}: onFail is no answer of this trigger`, { cause });
-  }
-}
-
 /** A signal that is aborted with `outer`, or after `ms`. Dispose when the work is done. */
 function limit(clock: Clock, outer: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
   const onOuter = (): void => controller.abort(outer.reason);
   if (outer.aborted) onOuter();
   outer.addEventListener("abort", onOuter, { once: true });
-  const timer = clock.after(ms, () => controller.abort(new HandlerFailure(`it gave no answer within ${ms} ms`)));
+  const timer = clock.after(ms, () => controller.abort(new HandlerFailure(`it gave no answer within ${ms} ms`, { sort: "timeout" })));
   return {
     signal: controller.signal,
     [Symbol.dispose]() {
