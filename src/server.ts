@@ -43,7 +43,7 @@ export type ServerOptions = {
 };
 
 /** Milliseconds that packets are gathered before viewers are written to. */
-const flushMs: Readonly<Record<Latency, number>> = { low: 0, normal: 50, high: 350 };
+const flushMs: Readonly<Record<Latency, number>> = { low: 0, normal: 100, high: 350 };
 
 const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
