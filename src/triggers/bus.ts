@@ -3,11 +3,14 @@ import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, joinVerdicts, type Reading, tableFailure } from "./answer.ts";
+import type { BreakerStatus } from "./breaker.ts";
+import type { CallStatus } from "./call-control.ts";
 import type { CallMode, CallRecord, CallSink } from "./call-record.ts";
 import { type CallTrace, type HandlerNote, traceCall } from "./call-trace.ts";
 import { parseTriggerEntries, type TriggerEntries } from "./entry.ts";
 import { createFailureLog } from "./failures.ts";
 import { filterBase, type StreamTags } from "./filter.ts";
+import { failureWords } from "./guard.ts";
 import { handlerIds } from "./handler-id.ts";
 import { createHttpCaller } from "./http.ts";
 import {
@@ -43,7 +46,13 @@ export type TriggerOptions = {
 };
 
 /** Of one trigger: runs of handlers, milliseconds that they took together, and how many failed. A no is no failure. */
-export type TriggerStats = { readonly count: number; readonly ms: number; readonly fails: number };
+export type TriggerStats = {
+  readonly count: number;
+  readonly ms: number;
+  readonly fails: number;
+  /** Handlers that are left alone now, because they failed again and again; absent when there is none. */
+  readonly breakers?: readonly (BreakerStatus & { readonly handler: string })[];
+};
 
 /** A handler as lists show it. */
 export type HandlerInfo = {
@@ -56,6 +65,8 @@ export type HandlerInfo = {
   readonly mode: "live" | "shadow";
   readonly sync: boolean;
   readonly streams: readonly string[];
+  /** Calls in flight, waiting, and the state of the breaker, now. */
+  readonly calls: CallStatus;
 };
 
 /** All handlers of a server: functions and MistServer-shaped configuration. Dispose waits a while for those that still run. */
@@ -89,6 +100,7 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
   const http = createHttpCaller();
   const around: Surroundings = {
     clock,
+    log,
     limits: { ...defaultLimits, ...options.limits },
     server: identity,
     http,
@@ -121,20 +133,24 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     counter.count++;
     const effort: Effort = { attempts: 0 };
     try {
-      if (closed) throw new HandlerFailure("the server ends");
+      if (closed) throw serverEnds();
       const reading = await listener.ask(firing, closing.signal, effort);
       note?.answered(reading, effort.attempts);
       return reading;
     } catch (error) {
-      counter.fails++;
-      note?.failed(words(error), asFailure(listener.onFailure), effort.attempts);
-      if (firing.mode === "rehearsal") return asFailure(listener.onFailure);
+      const { cause, consequence, ...failed } = listener.failed(firing, error);
+      const holds = asFailure(failed.holds);
+      const moot = firing.moot?.aborted === true && error === firing.moot.reason;
+      if (!moot) counter.fails++;
+      note?.failed(failureWords(error), holds, effort.attempts);
+      // A breaker that opens has said so itself, once.
+      if (firing.mode === "rehearsal" || moot || cause === "open") return holds;
       const sort = error instanceof Error ? error.name : typeof error;
       failures.report(
         `${trigger} ${listener.label} ${sort}`,
-        `${trigger}: the handler ${listener.label} failed: ${words(error)}; ${consequence(listener)}`,
+        `${trigger}: the handler ${listener.label} failed: ${failureWords(error)}; ${consequence}`,
       );
-      return asFailure(listener.onFailure);
+      return holds;
     } finally {
       counter.ms += clock.monotonic() - started;
     }
@@ -215,11 +231,15 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     return decision;
   };
 
-  const fire = async (name: TriggerName, payload: Readonly<Record<string, unknown>>): Promise<Verdict | Rewriting> => {
+  const fire = async (
+    name: TriggerName,
+    payload: Readonly<Record<string, unknown>>,
+    moot: AbortSignal | undefined,
+  ): Promise<Verdict | Rewriting> => {
     if (!native.get(name)?.length && !configured.get(name)?.length) return triggers[name].answer === "verdict" ? allow() : keep();
     const stream = streamOf(name, payload);
     const now = clock.now();
-    const firing = createFiring(name, payload, now, "live");
+    const firing: Firing = { ...createFiring(name, payload, now, "live"), moot };
     const trace = journal?.on ? traceCall(firing, stream, now, clock) : undefined;
     const aside: (() => Promise<unknown>)[] = [];
     const decision = await decide(firing, stream, trace, aside);
@@ -256,9 +276,9 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
         },
       };
     },
-    async fire<K extends TriggerName>(name: K, payload: Payload<K>): Promise<Decision<K>> {
-      const decision = await fire(name, payload as Readonly<Record<string, unknown>>).catch((error: unknown) => {
-        log.write("ERROR", `${name} could not be fired: ${words(error)}`);
+    async fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal): Promise<Decision<K>> {
+      const decision = await fire(name, payload as Readonly<Record<string, unknown>>, moot).catch((error: unknown) => {
+        log.write("ERROR", `${name} could not be fired: ${failureWords(error)}`);
         return tableFailure(name) ?? keep();
       });
       return (triggers[name].answer === "notify" ? undefined : decision) as Decision<K>;
@@ -287,7 +307,16 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
       await Promise.all(aside.map((start) => start()));
       return trace.record();
     },
-    stats: () => Object.fromEntries([...counters].map(([name, { count, ms, fails }]) => [name, { count, ms: Math.round(ms), fails }])),
+    stats: () =>
+      Object.fromEntries(
+        [...counters].map(([name, { count, ms, fails }]) => {
+          const breakers = listeners(name).flatMap((one) => {
+            const { breaker } = one.status();
+            return breaker && breaker.state !== "closed" ? [{ handler: one.label, ...breaker }] : [];
+          });
+          return [name, { count, ms: Math.round(ms), fails, ...(breakers.length > 0 && { breakers }) }];
+        }),
+      ),
     async [Symbol.asyncDispose]() {
       await outbox?.[Symbol.asyncDispose]();
       closed = true;
@@ -295,7 +324,7 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
       const timer = clock.after(around.limits.drainMs, resolve);
       await Promise.race([Promise.all(running), late]);
       timer[Symbol.dispose]();
-      closing.abort(new HandlerFailure("the server ends"));
+      closing.abort(serverEnds());
       await Promise.all(running);
       failures[Symbol.dispose]();
       await http[Symbol.asyncDispose]();
@@ -336,8 +365,9 @@ function createFiring(name: TriggerName, payload: Readonly<Record<string, unknow
   };
 }
 
-function infoOf({ trigger, id, source, label, sync, shadow, streams }: Listener): HandlerInfo {
-  return { id, trigger, source, handler: label, mode: shadow ? "shadow" : "live", sync, streams };
+function infoOf(listener: Listener): HandlerInfo {
+  const { trigger, id, source, label, sync, shadow, streams } = listener;
+  return { id, trigger, source, handler: label, mode: shadow ? "shadow" : "live", sync, streams, calls: listener.status() };
 }
 
 /** Lets tasks about the same stream go to a listener one after the other. */
@@ -358,20 +388,11 @@ function createTurns(): { take<T>(listener: Listener, stream: string, task: () =
   };
 }
 
+/** Nobody is asked any more; it says nothing about the handler. */
+function serverEnds(): HandlerFailure {
+  return new HandlerFailure("the server ends", { sort: "busy" });
+}
+
 function isParsed(value: unknown): value is TriggerEntries {
   return typeof value === "object" && value !== null && "handlers" in value && value.handlers instanceof Map;
-}
-
-/** An error's words; Node hides those of a refused connection in a list. */
-function words(error: unknown): string {
-  if (error instanceof AggregateError && error.message === "") return error.errors.map(words).join(", ");
-  return error instanceof Error ? error.message || error.name : String(error);
-}
-
-function consequence({ trigger, sync, onFailure, shadow }: Listener): string {
-  if (shadow) return "it is a shadow: nothing depends on it";
-  if (!sync || triggers[trigger].answer === "notify") return "nothing depends on it";
-  if (onFailure === undefined || onFailure.kind === "keep") return "the value stays as it was";
-  if (onFailure.kind === "rewrite") return "the configured value is used";
-  return onFailure.kind === "deny" ? "the answer is no" : "the answer is yes";
 }

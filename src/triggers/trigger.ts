@@ -1,6 +1,8 @@
 import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict, Yes } from "../base/decision.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { CallMode } from "./call-record.ts";
+import type { CallLimitOptions } from "./call-control.ts";
+import type { OnFail } from "./on-fail.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
 
 type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];
@@ -29,15 +31,15 @@ export type HandlerContext = {
 /** Code that answers a trigger. */
 export type Handler<K extends TriggerName> = (payload: Payload<K>, context: HandlerContext) => Answer<K> | Promise<Answer<K>>;
 
-export type HandlerOptions<K extends TriggerName> = {
+export type HandlerOptions<K extends TriggerName> = CallLimitOptions & {
   /** Stream filter as in MistServer: names, base names, `a+`, `#tag`, `*`, `!` negation. Empty: all streams. */
   readonly streams: readonly string[];
   /** `shadow`: it is asked beside the others, and its answer stands in the journal and is not applied. */
   readonly mode: "live" | "shadow";
   /** Milliseconds that the handler may take. */
   readonly timeoutMs: number;
-  /** What holds when it throws, is too slow or answers nonsense. Left out: the table's `fail`. */
-  readonly onFail: Answer<K>;
+  /** What holds when it throws, is too slow, answers nonsense or is not asked. Left out: the table's `fail`; a rewrite keeps its value. */
+  readonly onFail: OnFail<K>;
 };
 
 /** Asks and tells. The gate and the server's parts know triggers only by this. */
@@ -48,6 +50,7 @@ export interface Triggers {
   /**
    * Runs the handlers that match, one after the other, and combines their answers as the reference says.
    * Never rejects: failures follow their policy. Resolves at once with allow or keep when nobody listens.
+   * When `moot` is aborted nobody needs the answer any more, and a handler that has not been asked yet is spared.
    */
-  fire<K extends TriggerName>(name: K, payload: Payload<K>): Promise<Decision<K>>;
+  fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal): Promise<Decision<K>>;
 }
