@@ -166,5 +166,13 @@ describe("the command line", () => {
     await viewer.atLeast(received + 50_000);
     expect(viewer.longestGapMs()).toBeLessThan(1500);
     expect(sluice.child.process.exitCode).toBeNull();
+    // One line for each bad connection at most, and none of what it sent. The API port's server answers garbage by itself.
+    const lines = sluice.child
+      .stderr()
+      .split("\n")
+      .filter((line) => / (WARN|ERROR|FAIL) /.test(line));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.length).toBeLessThanOrEqual(samples.length * 3);
+    expect(sluice.child.stderr()).not.toContain("aaaaaaaaaaaaaaaaaaaa");
   });
 });
