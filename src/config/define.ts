@@ -1,4 +1,5 @@
 import type { LogKind } from "../base/log.ts";
+import type { JournalSetting } from "../triggers/journal.ts";
 import type { TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
 import type { Account, Latency } from "./settings.ts";
@@ -16,7 +17,17 @@ export type TriggerEntry = {
   /** The answer when the handler fails. */
   readonly default?: string | null;
   /** What holds when the handler fails, in a word; counts before `default`. */
-  readonly onfail?: "deny" | "keep" | "legacy";
+  readonly onfail?: "deny" | "keep" | "legacy" | "offline" | "use-configured";
+  /** HTTP only. `json`: named and typed fields, the client's request, and a decision object as answer. */
+  readonly format?: "text" | "json";
+  /** Signs the calls of the JSON form by Standard Webhooks: `whsec_...`, or several while one is exchanged. */
+  readonly secret?: string | readonly string[];
+  /** Certificates that HTTPS trusts beside the usual ones: PEM, or the path of a file. */
+  readonly ca?: string;
+  /** Milliseconds that an answer may take. */
+  readonly timeoutMs?: number;
+  /** `shadow`: it is asked, its answer stands in the journal and is not applied. */
+  readonly mode?: "live" | "shadow";
   /** Functions belong into `handle`. */
   readonly handle?: never;
 };
@@ -81,6 +92,8 @@ export type Config = {
   readonly tknMode?: number;
   readonly accesslog?: string;
   readonly account?: Readonly<Record<string, Account>>;
+  /** What is written down of the calls of triggers: "full" (the default), "sampled" or "off". */
+  readonly journal?: JournalSetting["mode"] | Partial<JournalSetting>;
   readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };
   readonly protocols?: Readonly<Record<string, unknown>>;
 };

@@ -1,6 +1,7 @@
 import { isSluiceError, messageOf } from "../../base/errors.ts";
 import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../config/mist-shape.ts";
 import type { ConnectorEntry, Settings } from "../../config/settings.ts";
+import { withoutSecrets, withSecrets } from "../../triggers/secrets.ts";
 import type { ApiParts } from "../parts.ts";
 import { type Call, type CallContext, isObject } from "./call.ts";
 
@@ -18,7 +19,8 @@ export const configCall: Call = {
     const warn = (text: string): void => parts.log.write("WARN", `API: ${text}`);
     for (const [member, setting] of Object.entries(value)) {
       try {
-        const { kept: more, ...changed } = readConfigMember(member, setting, { where: "API", protocols: parts.protocols, warn }) ?? {};
+        const whole = member === "triggers" ? withSecrets(setting, parts.configuration.settings.triggers) : setting;
+        const { kept: more, ...changed } = readConfigMember(member, whole, { where: "API", protocols: parts.protocols, warn }) ?? {};
         patch = { ...patch, ...changed };
         kept = { ...kept, ...more };
       } catch (error) {
@@ -83,7 +85,7 @@ export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> 
     sessionViewerMode: settings.sessionViewerMode,
     time: Math.floor(parts.clock.now() / 1000),
     tknMode: settings.tknMode,
-    triggers: Object.keys(settings.triggers).length === 0 ? null : settings.triggers,
+    triggers: Object.keys(settings.triggers).length === 0 ? null : withoutSecrets(settings.triggers),
     trustedproxy: settings.trustedproxy,
     version: parts.identity.version,
   };
