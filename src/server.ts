@@ -21,6 +21,7 @@ import { createSessions } from "./sessions/sessions.ts";
 import { openStore } from "./store/store.ts";
 import { createDirectory } from "./streams/directory.ts";
 import { createTriggers } from "./triggers/bus.ts";
+import { createOutbox } from "./triggers/outbox.ts";
 import type { Triggers } from "./triggers/trigger.ts";
 
 /** A running server. Dispose to end it without asking SYSTEM_STOP. */
@@ -68,8 +69,10 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
   const control = createControl({ directory, sessions });
+  const outbox = createOutbox({ store: store.letters, clock, log });
   const triggers = opened.use(
     createTriggers({
+      outbox,
       log,
       clock,
       identity: { version, instance, pid: process.pid, serverId: () => configuration.settings.serverid },
@@ -84,9 +87,21 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   });
 
   const openInput = (source: string) => protocols.map((protocol) => protocol.pull?.(source)).find((input) => input !== undefined);
-  const gate = createGate({ clock, log, settings: configuration, directory, sessions, triggers, openInput });
+  const gate = createGate({
+    clock,
+    log,
+    settings: configuration,
+    directory,
+    sessions,
+    triggers,
+    openInput,
+    journal: store.openSessions,
+    outbox,
+  });
   opened.defer(() => gate.close());
   opened.use(sessions);
+  await outbox.start();
+  await gate.recover();
 
   const ports = { rtmp: 0, http: 0, api: 0 };
   const served = protocols.filter((protocol) => protocol.serve && connectorEnabled(settings, protocol.connector));

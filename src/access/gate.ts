@@ -4,6 +4,7 @@ import type { Clock } from "../base/time.ts";
 import type { AccessRequest, Admission } from "../sessions/access-request.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { Stream, StreamDirectory, StreamWriter } from "../streams/stream.ts";
+import type { Outbox } from "../triggers/outbox.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import { AgentTags } from "./agent-tags.ts";
 import { Connections } from "./connections.ts";
@@ -12,6 +13,8 @@ import { Play } from "./play.ts";
 import { Publish } from "./publish.ts";
 import { Resolver } from "./resolver.ts";
 import { Routes } from "./routes.ts";
+import { SessionEnds } from "./session-ends.ts";
+import type { SessionJournal } from "./session-journal.ts";
 import type { GateSettings } from "./settings.ts";
 import { StreamTriggers } from "./stream-triggers.ts";
 import type { Lookup } from "./whitelist.ts";
@@ -26,6 +29,10 @@ export type GateOptions = {
   readonly sessions: Sessions;
   readonly triggers: Triggers;
   readonly openInput: OpenInput;
+  /** Where open sessions are kept; left out: their ends are lost when the server is killed. */
+  readonly journal?: SessionJournal;
+  /** Where notifications that must arrive wait: a session's end goes out before its successor is asked about. */
+  readonly outbox?: Pick<Outbox, "pending" | "settled">;
   /** Resolves host names in `push://HOST`; the system's resolver if left out. */
   readonly lookup?: Lookup;
 };
@@ -36,6 +43,8 @@ export interface Gate {
   publish(request: AccessRequest): Promise<Admission<StreamWriter>>;
   /** Rejects with a `SluiceError` "access.*" whose message the client may see. */
   play(request: AccessRequest): Promise<Admission<Stream>>;
+  /** Tells the ends of sessions that an earlier run has left; to be awaited before anybody is let in. */
+  recover(): Promise<void>;
   /** Stops its timer and waits for the notifications on their way. Close sessions and streams before, so that theirs are among them. */
   close(): Promise<void>;
 }
@@ -48,19 +57,23 @@ export function createGate(options: GateOptions): Gate {
   const routes = new Routes(sessions);
   const agentTags = new AgentTags(clock, sessions);
   const resolver = new Resolver({ clock, settings, triggers, inputs });
-  const told = new StreamTriggers({ log, directory, sessions, triggers });
-  const play = new Play({ clock, log, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags });
+  const ends = new SessionEnds({ clock, log, sessions, triggers, journal: options.journal, outbox: options.outbox });
+  const told = new StreamTriggers({ log, directory, sessions, triggers, ends });
+  const play = new Play({ clock, log, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends });
   const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup });
   const ticker = clock.every(1000, () => {
     inputs.tick();
     agentTags.tick();
+    ends.tick();
   });
   return {
     publish: (request) => publish.admit(request),
     play: (request) => play.admit(request),
+    recover: () => ends.makeUp(),
     async close() {
       ticker[Symbol.dispose]();
-      for (const part of [inputs, routes, publish, told]) part[Symbol.dispose]();
+      for (const part of [inputs, routes, publish, told, ends]) part[Symbol.dispose]();
+      await connections.drained();
       await told.drained();
     },
   };

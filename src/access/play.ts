@@ -12,8 +12,10 @@ import type { Triggers } from "../triggers/trigger.ts";
 import type { AgentTags } from "./agent-tags.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
+import { Output } from "./output.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { Route, Routes } from "./routes.ts";
+import type { SessionEnds } from "./session-ends.ts";
 import type { GateSettings } from "./settings.ts";
 import { Trace } from "./trace.ts";
 
@@ -28,6 +30,7 @@ export type PlayOptions = {
   readonly resolver: Resolver;
   readonly routes: Routes;
   readonly agentTags: AgentTags;
+  readonly ends: SessionEnds;
 };
 
 /** One viewer's request on its way through the gate. */
@@ -139,22 +142,29 @@ export class Play {
 
   /** USER_NEW with the final stream and the client's own URL; the seventh line only at the first time. */
   #askOf({ request, asked, host }: Visit, identity: Identity): Ask {
-    const { triggers, agentTags } = this.#options;
+    const { triggers, agentTags, ends } = this.#options;
     const { stream, token, protocol, url } = identity;
-    return (sessionId, first) => {
+    return async (sessionId, first) => {
       if (first) agentTags.add(sessionId, request.headers["user-agent"]);
-      if (!triggers.wants("USER_NEW", stream)) return Promise.resolve(allow());
+      if (!triggers.wants("USER_NEW", stream)) return allow();
+      if (first) await ends.beforeStart(sessionId, identity);
       const payload = { stream, host, token, protocol, url, sessionId, ...detailsOf(request, asked, !first) };
-      return triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
+      const verdict = await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
+      if (first && verdict.kind === "deny") ends.refused(sessionId);
+      return verdict;
     };
   }
 
   #admission(visit: Visit, target: Target, session: SessionConnection | undefined, use: Disposable | undefined): Admission<Stream> {
-    const { request, token, asked, connection } = visit;
+    const { request, token, asked, connection, host } = visit;
     const { tknMode } = this.#options.settings.sessions;
+    const { clock, triggers } = this.#options;
+    const { protocol, lasting = false } = request;
+    const output = new Output({ clock, triggers, connection, stream: target.stream.name, host, protocol, lasting });
     const closer: Disposable = {
       [Symbol.dispose]: () => {
         connection.release(closer);
+        output.close();
         session?.[Symbol.dispose]();
         use?.[Symbol.dispose]();
       },
@@ -168,7 +178,15 @@ export class Play {
       urlToken: request.carriesToken ? urlToken(token, tknMode) : undefined,
       cookie: request.carriesToken ? tokenCookie(token, tknMode) : undefined,
       redirected: target.redirected,
-      count: session ? (up, down) => session.count(up, down) : () => undefined,
+      count: (up, down) => {
+        session?.count(up, down);
+        output.sent(up);
+      },
+      position: (ms) => {
+        session?.position(ms);
+        output.position(ms);
+      },
+      ends: (reason, bytes) => output.ends(reason, bytes),
       signal: session?.signal ?? connection.signal,
       [Symbol.dispose]: closer[Symbol.dispose],
     };

@@ -1,3 +1,4 @@
+import { type ExitReason, isClean } from "../base/exit.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import { tracksJson } from "../media/track-json.ts";
@@ -5,18 +6,23 @@ import type { SessionEnd, Sessions, StreamCounters } from "../sessions/session.t
 import type { CloseReason, Stream, StreamDirectory, StreamEvent } from "../streams/stream.ts";
 import type { Payload, TriggerName } from "../triggers/table.ts";
 import type { Triggers } from "../triggers/trigger.ts";
+import type { SessionEnds } from "./session-ends.ts";
+import { tagText, useNames, userEnd } from "./user-end.ts";
 
 export type StreamTriggersOptions = {
   readonly log: Log;
   readonly directory: StreamDirectory;
   readonly sessions: Sessions;
   readonly triggers: Triggers;
+  readonly ends: SessionEnds;
 };
 
 /** Counters that STREAM_END tells. */
 type Totals = Pick<StreamCounters, "down" | "up" | "views" | "totalInputs" | "totalOutputs" | "viewSeconds">;
 
 /** How a publisher's stream ends that nobody continues. */
+/** What a handler says when it says nothing more than no. */
+const bareReason = "not allowed";
 const left: ReadonlySet<CloseReason["code"]> = new Set(["CLEAN_REMOTE_CLOSE", "CLEAN_INTENDED_STOP", "UNKNOWN"]);
 const leftText = "source disconnected for non-resumable stream";
 
@@ -30,6 +36,8 @@ export class StreamTriggers implements Disposable {
   /** Counters of sessions that have ended while their stream went on. */
   readonly #held = new Map<StreamName, Totals>();
   readonly #running = new Set<Promise<unknown>>();
+  /** Streams whose LIVE_BANDWIDTH is being answered. */
+  readonly #measured = new Set<StreamName>();
 
   constructor(options: StreamTriggersOptions) {
     this.#options = options;
@@ -50,12 +58,13 @@ export class StreamTriggers implements Disposable {
     for (const listener of this.#listeners) listener[Symbol.dispose]();
   }
 
-  #fire<K extends TriggerName>(name: K, stream: StreamName, payload: () => Payload<K>): void {
+  #fire<K extends TriggerName>(name: K, stream: StreamName, payload: () => Payload<K>): Promise<unknown> | undefined {
     const { triggers } = this.#options;
-    if (!triggers.wants(name, stream)) return;
+    if (!triggers.wants(name, stream)) return undefined;
     const fired = triggers.fire(name, payload());
     this.#running.add(fired);
     void fired.finally(() => this.#running.delete(fired));
+    return fired;
   }
 
   #onStream(event: StreamEvent): void {
@@ -65,13 +74,36 @@ export class StreamTriggers implements Disposable {
     if (stream.kind !== "live") return;
     if (event.kind === "tracks")
       this.#fire("LIVE_TRACK_LIST", name, () => ({ stream: name, tracks: tracksJson(stream.tracks, (id) => stream.trackStats(id)) }));
+    if (event.kind === "bandwidth") void this.#bandwidth(stream, event.bytesPerSecond);
     if (event.kind === "buffer")
-      this.#fire("STREAM_BUFFER", name, () => ({ stream: name, state: event.state, ...(event.health && { health: event.health }) }));
+      this.#fire("STREAM_BUFFER", name, () => ({ stream: name, state: event.state, ...(event.health !== undefined && { health: event.health }) }));
+  }
+
+  /** LIVE_BANDWIDTH: a no ends the stream. While an answer is awaited nothing more is asked about the stream. */
+  async #bandwidth(stream: Stream, bytesPerSecond: number): Promise<void> {
+    const { triggers, directory, log } = this.#options;
+    const { name } = stream;
+    if (this.#measured.has(name) || !triggers.wants("LIVE_BANDWIDTH", name)) return;
+    this.#measured.add(name);
+    const asking = triggers.fire("LIVE_BANDWIDTH", { stream: name, bytesPerSecond });
+    this.#running.add(asking);
+    try {
+      const verdict = await asking;
+      if (verdict.kind !== "deny" || directory.get(name) !== stream) return;
+      const words = verdict.reason === bareReason ? "" : ` (${verdict.reason})`;
+      log.write("WARN", `LIVE_BANDWIDTH said no at ${bytesPerSecond} bytes per second; the stream is ended${words}`, { stream: name });
+      await directory.end(name, { code: "TRIGGER", text: `LIVE_BANDWIDTH trigger returned false${words}` });
+    } finally {
+      this.#running.delete(asking);
+      this.#measured.delete(name);
+    }
   }
 
   #onClosed(stream: Stream, reason: CloseReason): void {
-    const { name } = stream;
-    if (stream.kind === "live") this.#fire("STREAM_UNLOAD", name, () => ({ stream: name, input: "Buffer", reason: unloadReason(reason) }));
+    const { name, source, input } = stream;
+    if (stream.kind === "live" || !isClean(reason))
+      this.#fire("STREAM_UNLOAD", name, () => ({ stream: name, input, reason: unloadReason(reason) }));
+    if (aborts(stream, reason)) this.#fire("INPUT_ABORT", name, () => inputAbort(name, source, input, reason));
     if (!this.#options.sessions.counters(name)) this.#streamEnd(name);
   }
 
@@ -93,31 +125,27 @@ export class StreamTriggers implements Disposable {
 
   #onEnd(end: SessionEnd): void {
     if (end.type !== "viewer") return;
-    const names = (list: SessionEnd["streams"]): string => list.map(([name]) => name).join(",");
-    const seconds = (list: SessionEnd["streams"]): string => list.map(([, count]) => count).join(",");
-    const tags = end.tags.map((tag) => `[${tag}]`).join("");
-    const streams = names(end.streams);
-    this.#fire("USER_END", end.streams[0]?.[0] ?? end.stream, () => ({
-      token: end.token,
-      streams,
-      protocols: names(end.protocols),
-      hosts: names(end.hosts),
-      seconds: end.seconds,
-      up: end.up,
-      down: end.down,
-      tags,
-      hostSeconds: seconds(end.hosts),
-      protocolSeconds: seconds(end.protocols),
-      streamSeconds: seconds(end.streams),
-      sessionId: end.id,
-    }));
+    void this.#options.ends.told(
+      end.id,
+      this.#fire("USER_END", end.streams[0]?.[0] ?? end.stream, () => userEnd(end)),
+    );
     const rate = (bytes: number): number => Math.round(bytes / 1024 / Math.max(end.seconds, 1));
     this.#options.log.write(
       "ACCS",
-      `Session ${end.id} ${streams} (${names(end.protocols)}) from ${names(end.hosts)} ended after ${end.seconds}s, avg ${rate(end.up)} KB/s up ${rate(end.down)} KB/s down. Tags: ${tags}`,
+      `Session ${end.id} ${useNames(end.streams)} (${useNames(end.protocols)}) from ${useNames(end.hosts)} ended after ${end.seconds}s, avg ${rate(end.up)} KB/s up ${rate(end.down)} KB/s down. Tags: ${tagText(end.tags)}`,
       { stream: end.stream },
     );
   }
+}
+
+/** True when the input did not end in order. What a publisher did wrong is no failure of the buffer that reads it. */
+function aborts({ kind }: Stream, reason: CloseReason): boolean {
+  return kind === "vod" ? !isClean(reason) : reason.code === "TRIGGER";
+}
+
+/** INPUT_ABORT's payload: the input's program is called as MistServer's is, the process is ours. */
+export function inputAbort(stream: StreamName, source: string, input: string, { code, text }: ExitReason): Payload<"INPUT_ABORT"> {
+  return { stream, source, binary: `MistIn${input}`, pid: process.pid, code, reason: text };
 }
 
 /** MistServer's third line of STREAM_UNLOAD: a word and the reason, without anything between them. */

@@ -130,6 +130,10 @@ export interface Sessions extends AsyncDisposable {
   counters(stream: StreamName): StreamCounters | undefined;
   /** Streams that have had a session within the last 600 seconds. */
   knownStreams(): readonly StreamName[];
+  /** What the end of a session that is let in would say now; a copy. */
+  endOf(id: string): SessionEnd | undefined;
+  /** Called for each viewer's session that was let in, before its connections go on. */
+  onAdmit(run: (id: string) => void): Disposable;
   /** Called for each session that has ended, in order. */
   onEnd(run: (end: SessionEnd) => void): Disposable;
   /** Called when a stream's last session has ended, with its counters; they are dropped afterwards. */

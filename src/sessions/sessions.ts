@@ -47,6 +47,7 @@ class Registry implements Sessions {
   readonly #book = new StreamBook();
   readonly #history: History;
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
+  readonly #onAdmit = new Set<(id: string) => void>();
   readonly #onEnd = new Set<(end: SessionEnd) => void>();
   readonly #onIdle = new Set<(stream: StreamName, counters: StreamCounters) => void>();
   readonly #ticker: Disposable;
@@ -122,6 +123,15 @@ class Registry implements Sessions {
     return this.#history.streams();
   }
 
+  endOf(id: string): SessionEnd | undefined {
+    const entry = this.#live.get(id);
+    return entry?.state === "accepted" ? entry.end() : undefined;
+  }
+
+  onAdmit(run: (id: string) => void): Disposable {
+    return listen(this.#onAdmit, run);
+  }
+
   onEnd(run: (end: SessionEnd) => void): Disposable {
     return listen(this.#onEnd, run);
   }
@@ -154,6 +164,7 @@ class Registry implements Sessions {
   #admit(entry: Entry): void {
     entry.state = "accepted";
     entry.question = undefined;
+    if (entry.identity.type === "viewer") this.#tell(this.#onAdmit, (run) => run(entry.id));
   }
 
   #connect(entry: Entry, identity: Identity): Part {
