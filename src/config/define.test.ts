@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { allow, deny, rewrite } from "../base/decision.ts";
+import { lastKnown } from "../triggers/on-fail.ts";
 import { defineConfig } from "./define.ts";
 
 describe("defineConfig", () => {
@@ -27,6 +28,27 @@ describe("defineConfig", () => {
       },
     });
     expect(Object.keys(config.triggers ?? {})).toContain("USER_NEW");
+  });
+
+  it("wants to know what holds on failure where somebody is let in", () => {
+    const config = defineConfig({
+      triggers: {
+        // @ts-expect-error onFail is missing
+        USER_NEW: { streams: ["live"], handle: () => true },
+        // @ts-expect-error onFail is missing
+        PUSH_REWRITE: [{ handle: () => "live", timeoutMs: 100 }],
+        CONN_PLAY: { mode: "shadow", handle: () => true },
+        STREAM_LOAD: { handle: () => true },
+        PLAY_REWRITE: { onFail: lastKnown(deny("later")), handle: () => "live" },
+        STREAM_PUSH: [
+          { handler: "http://127.0.0.1/t", sync: true, onFail: { open: "last-known", timeout: "allow", default: "deny: later" } },
+          // @ts-expect-error a verdict has no value
+          { handler: "http://127.0.0.1/t", sync: true, onFail: "value: live" },
+        ],
+        RTMP_PUSH_REWRITE: { handler: "/bin/rewrite", sync: true, onFail: "value: rtmp://localhost/live/backup", maxCalls: 4 },
+      },
+    });
+    expect(Object.keys(config.triggers ?? {})).toHaveLength(7);
   });
 
   it("knows its own fields only", () => {

@@ -1,14 +1,21 @@
 import type { LogKind } from "../base/log.ts";
 import type { JournalSetting } from "../triggers/journal.ts";
-import type { TriggerName } from "../triggers/table.ts";
+import type { CallLimitOptions } from "../triggers/call-control.ts";
+import type { EntryOnFail } from "../triggers/on-fail.ts";
+import type { AccessTrigger, TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
 import type { Account, Latency } from "./settings.ts";
 
-/** A handler with its options: which streams, how long it may take, what holds when it fails. */
-export type HandlerSetting<K extends TriggerName> = Partial<HandlerOptions<K>> & { readonly handle: Handler<K> };
+/**
+ * A handler with its options: which streams, how long it may take, what holds when it fails. Where its answer lets somebody
+ * in, `onFail` may not be left out, but for a shadow. (A function alone is the short form: when it fails, a verdict is no.)
+ */
+export type HandlerSetting<K extends TriggerName> = Partial<HandlerOptions<K>> & { readonly handle: Handler<K> } & (K extends AccessTrigger
+    ? Pick<HandlerOptions<K>, "onFail"> | { readonly mode: "shadow" }
+    : unknown);
 
 /** An HTTP handler (`http://...`) or an executable (a path), in MistServer's object form. Further keys are kept. */
-export type TriggerEntry = {
+export type TriggerEntry<K extends TriggerName = TriggerName> = Partial<CallLimitOptions> & {
   readonly handler: string;
   /** True: wait for the answer and use it. */
   readonly sync?: boolean;
@@ -18,6 +25,8 @@ export type TriggerEntry = {
   readonly default?: string | null;
   /** What holds when the handler fails, in a word; counts before `default`. */
   readonly onfail?: "deny" | "keep" | "legacy" | "offline" | "use-configured";
+  /** What holds when the handler fails, for each cause, in words or as decisions. Counts before `default`; not beside `onfail`. */
+  readonly onFail?: EntryOnFail<K>;
   /** HTTP only. `json`: named and typed fields, the client's request, and a decision object as answer. */
   readonly format?: "text" | "json";
   /** Signs the calls of the JSON form by Standard Webhooks: `whsec_...`, or several while one is exchanged. */
@@ -39,8 +48,8 @@ export type TriggerTuple = readonly [handler: string, sync?: boolean, streams?: 
 export type TriggerSetting<K extends TriggerName> =
   | Handler<K>
   | HandlerSetting<K>
-  | TriggerEntry
-  | readonly (Handler<K> | HandlerSetting<K> | TriggerEntry | TriggerTuple)[];
+  | TriggerEntry<K>
+  | readonly (Handler<K> | HandlerSetting<K> | TriggerEntry<K> | TriggerTuple)[];
 
 /** A stream: its source alone, or an object with MistServer's keys. */
 export type StreamSetting =

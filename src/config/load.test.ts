@@ -78,6 +78,33 @@ describe("our own shape", () => {
       /triggers\.USER_NEW\.timeout is no known setting; did you mean "timeoutMs"\?/,
     ],
     [
+      { triggers: { USER_NEW: { handle: yes, streams: ["live"] } } },
+      /triggers\.USER_NEW\.onFail is missing; it must be said, because USER_NEW lets somebody in: allow\(\), deny\(reason\), lastKnown\(\)/,
+    ],
+    [
+      { triggers: { PUSH_REWRITE: [yes, { handle: yes, maxCalls: 5 }] } },
+      /triggers\.PUSH_REWRITE\[1\]\.onFail is missing; .*deny\(reason\), keep\(\), rewrite\(value\), lastKnown\(\)/,
+    ],
+    [{ triggers: { USER_NEW: { handle: yes, onFail: { timeout: true } } } }, /triggers\.USER_NEW\.onFail\.default is missing/],
+    [
+      { triggers: { USER_NEW: { handle: yes, onFail: { slow: true, default: false } } } },
+      /triggers\.USER_NEW\.onFail\.slow is no cause of failure; known are timeout, connection/,
+    ],
+    [
+      { triggers: { USER_NEW: { handle: yes, onFail: "allow" } } },
+      /triggers\.USER_NEW\.onFail is no answer of this trigger: here stands "allow"/,
+    ],
+    [
+      { triggers: { USER_END: { handle: yes, onFail: true } } },
+      /triggers\.USER_END\.onFail is no answer .* left out: nobody waits for the answer/,
+    ],
+    [{ triggers: { USER_NEW: { handle: yes, onFail: true, maxCalls: 0 } } }, /triggers\.USER_NEW\.maxCalls: here stands 0/],
+    [{ triggers: { USER_NEW: { handle: yes, onFail: true, breaker: { failures: 0 } } } }, /USER_NEW\.breaker\.failures: here stands 0/],
+    [
+      { triggers: { USER_NEW: [{ handler: "/x", sync: true, onFail: "yes" }] } },
+      /triggers\.USER_NEW\[0\]\.onFail is no answer .*"allow", "deny: REASON", "last-known"/,
+    ],
+    [
       { triggers: { USER_NEW: { handle: yes, timeoutMs: -1 } } },
       /triggers\.USER_NEW\.timeoutMs is -1; it must be a number of milliseconds/,
     ],

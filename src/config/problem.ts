@@ -24,7 +24,7 @@ export function describeUnknown(path: readonly PropertyKey[], known: readonly st
 }
 
 /** The path as a programmer would write it: `streams.live.DVR`, `streams["a b"]`, `triggers.USER_NEW[0]`. */
-function fieldPath(path: readonly PropertyKey[]): string {
+export function fieldPath(path: readonly PropertyKey[]): string {
   if (path.length === 0) return "the configuration";
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;

@@ -1,8 +1,10 @@
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import { parseTriggerEntries } from "../triggers/entry.ts";
-import { type TriggerName, triggers } from "../triggers/table.ts";
+import { readCallLimits } from "../triggers/call-control.ts";
+import { onFailWords, readOnFail } from "../triggers/on-fail.ts";
+import { type TriggerDefinition, type TriggerName, triggers } from "../triggers/table.ts";
 import type { Handler, HandlerOptions, Triggers } from "../triggers/trigger.ts";
-import { describeUnknown, problem } from "./problem.ts";
+import { describeUnknown, fieldPath, problem } from "./problem.ts";
 
 /** A function of the configuration, ready for `Triggers.on`. */
 export type NativeTrigger<K extends TriggerName = TriggerName> = {
@@ -13,7 +15,7 @@ export type NativeTrigger<K extends TriggerName = TriggerName> = {
 export type TriggerParts = { readonly handlers: readonly NativeTrigger[]; readonly entries: Readonly<Record<string, unknown>> };
 
 const words = "a function, an object with `handle` (a function) or `handler` (a URL or path), or a list of those";
-const nativeKeys = ["handle", "streams", "timeoutMs", "onFail"];
+const nativeKeys = ["handle", "streams", "timeoutMs", "onFail", "mode", "maxCalls", "maxWaitMs", "breaker"];
 
 /** Reads `triggers` of our own shape. Throws `SluiceError` "config.invalid" naming the field. */
 export function readTriggers(value: Readonly<Record<string, unknown>>, where: string): TriggerParts {
@@ -50,12 +52,12 @@ export function checkEntries(entries: unknown, where: string, path: string): voi
 
 /** Registers the functions of the configuration; dispose what comes back to take them away again. */
 export function registerHandlers(bus: Pick<Triggers, "on">, handlers: readonly NativeTrigger[]): Disposable {
-  const registered = new DisposableStack();
+  using registered = new DisposableStack();
   for (const { name, handle, options } of handlers) {
     // Name, handler and options come from one row of `NativeTrigger`; TypeScript cannot follow that through a union.
     registered.use(bus.on(name, handle as Handler<TriggerName>, options as Partial<HandlerOptions<TriggerName>>));
   }
-  return registered;
+  return registered.move();
 }
 
 function readNative(name: TriggerName, item: unknown, path: readonly PropertyKey[], where: string): NativeTrigger | undefined {
@@ -64,17 +66,21 @@ function readNative(name: TriggerName, item: unknown, path: readonly PropertyKey
   for (const key of Object.keys(item)) {
     if (!nativeKeys.includes(key)) throw new SluiceError("config.invalid", `${where}: ${describeUnknown([...path, key], nativeKeys)}`);
   }
-  const { handle, streams, timeoutMs, onFail } = item;
+  const { handle, streams, timeoutMs, onFail, mode, ...calls } = item;
   if (typeof handle !== "function") throw problem(where, [...path, "handle"], handle, "a function");
   if (streams !== undefined && !isTexts(streams)) throw problem(where, [...path, "streams"], streams, "a list of stream names");
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs > 0)) {
     throw problem(where, [...path, "timeoutMs"], timeoutMs, "a number of milliseconds above 0");
   }
-  const options = {
-    ...(streams !== undefined && { streams }),
-    ...(timeoutMs !== undefined && { timeoutMs }),
-    ...(onFail !== undefined && { onFail }),
-  };
+  if (mode !== undefined && mode !== "live" && mode !== "shadow") throw problem(where, [...path, "mode"], mode, '"live" or "shadow"');
+  const place = `${where}: ${fieldPath(path)}.`;
+  if (onFail !== undefined) readOnFail(name, onFail, `${place}onFail`);
+  else if ((triggers[name] as TriggerDefinition).access && mode !== "shadow")
+    throw problem(where, [...path, "onFail"], undefined, `said, because ${name} lets somebody in: ${onFailWords(name)}`);
+  readCallLimits(calls, "function", triggers[name].answer !== "notify", place);
+  const options = Object.fromEntries(
+    Object.entries({ streams, timeoutMs, onFail, mode, ...calls }).filter(([, value]) => value !== undefined),
+  );
   return { name, handle, options } as NativeTrigger;
 }
 

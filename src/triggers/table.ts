@@ -441,6 +441,9 @@ export const triggers = {
 
 export type TriggerName = keyof typeof triggers;
 
+/** Triggers whose answer lets somebody in. */
+export type AccessTrigger = { [K in TriggerName]: (typeof triggers)[K] extends { readonly access: true } ? K : never }[TriggerName];
+
 type Value = { readonly text: string; readonly integer: number; readonly json: unknown };
 type Table = typeof triggers;
 type OptionalField<K extends TriggerName> = Table[K] extends { readonly optional: readonly (infer F)[] } ? F : never;

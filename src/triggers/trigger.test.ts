@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { allow, deny, keep, type Rewriting, rewrite, type Verdict } from "../base/decision.ts";
+import { lastKnown } from "./on-fail.ts";
 import type { Payload, TriggerName } from "./table.ts";
 import type { Decision, Handler, Triggers } from "./trigger.ts";
 
@@ -35,6 +36,24 @@ function registrations(bus: Triggers): void {
   bus.on("PUSH_REWRITE", async () => true);
   // @ts-expect-error nobody waits for what a notification says
   bus.on("STREAM_BUFFER", (): boolean => false);
+  bus.on("USER_NEW", () => true, {
+    onFail: { timeout: lastKnown(deny("later")), open: lastKnown(), default: false },
+    maxCalls: 10,
+    breaker: false,
+  });
+  bus.on("PUSH_REWRITE", () => keep(), { onFail: { connection: rewrite("backup"), default: deny("later") }, breaker: { failures: 3 } });
+  // @ts-expect-error a verdict cannot keep a value
+  bus.on("USER_NEW", () => true, { onFail: keep() });
+  // @ts-expect-error a rewrite is no yes, for no cause
+  bus.on("PUSH_REWRITE", () => keep(), { onFail: { timeout: allow(), default: keep() } });
+  // @ts-expect-error the last answer's substitute is an answer of the trigger
+  bus.on("USER_NEW", () => true, { onFail: lastKnown(rewrite("x")) });
+  // @ts-expect-error what holds for the other causes is missing
+  bus.on("USER_NEW", () => true, { onFail: { timeout: true } });
+  // @ts-expect-error no such cause
+  bus.on("USER_NEW", () => true, { onFail: { slow: true, default: false } });
+  // @ts-expect-error nobody waits for what a notification says
+  bus.on("USER_END", () => undefined, { onFail: true });
   // @ts-expect-error the failure policy is an answer too
   bus.on("USER_NEW", () => true, { onFail: rewrite("x") });
   // @ts-expect-error no such field
