@@ -29,11 +29,16 @@ export class OpenConnection {
   /** CONN_PLAY by session and stream. */
   readonly #played = new Map<string, Promise<Verdict>>();
   readonly #held = new Set<Disposable>();
+  readonly #running: Set<Promise<unknown>>;
+  /** What is to be told after CONN_CLOSE; undefined when that was told. */
+  #afterwards: (() => Promise<unknown>)[] | undefined = [];
   #token: string | undefined;
   #letIn = false;
 
-  constructor(triggers: Triggers, signal: AbortSignal, last: OpenConnection["last"]) {
+  /** `running` gets what is being told until it was. */
+  constructor(triggers: Triggers, signal: AbortSignal, last: OpenConnection["last"], running: Set<Promise<unknown>>) {
     this.#triggers = triggers;
+    this.#running = running;
     this.signal = signal;
     this.last = last;
   }
@@ -85,6 +90,24 @@ export class OpenConnection {
     this.#held.clear();
   }
 
+  /** Fires a notification: at once, or after CONN_CLOSE when the connection has closed. */
+  tell(fire: () => Promise<unknown>): void {
+    if (this.signal.aborted && this.#afterwards) {
+      this.#afterwards.push(fire);
+      return;
+    }
+    const fired = fire();
+    this.#running.add(fired);
+    void fired.finally(() => this.#running.delete(fired));
+  }
+
+  /** CONN_CLOSE was told: what had to wait for it is told now. */
+  closeTold(): void {
+    const waiting = this.#afterwards ?? [];
+    this.#afterwards = undefined;
+    for (const fire of waiting) this.tell(fire);
+  }
+
   /** Throws "access.ended" when the client has gone while it was decided about. */
   stillThere(): void {
     if (this.signal.aborted) throw new SluiceError("access.ended", "The connection has closed.");
@@ -100,6 +123,7 @@ export class Connections {
   readonly #triggers: Triggers;
   readonly #log: Log;
   readonly #open = new Map<number, OpenConnection>();
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(triggers: Triggers, log: Log) {
     this.#triggers = triggers;
@@ -112,14 +136,30 @@ export class Connections {
     let connection = this.#open.get(id);
     if (!connection) {
       if (signal.aborted) throw new SluiceError("access.ended", "The connection has closed.");
-      const created = new OpenConnection(this.#triggers, signal, { stream, host, protocol: request.protocol, url: request.url });
+      const created = new OpenConnection(
+        this.#triggers,
+        signal,
+        { stream, host, protocol: request.protocol, url: request.url },
+        this.#running,
+      );
       this.#open.set(id, created);
-      signal.addEventListener("abort", () => void this.#closed(id, created), { once: true });
+      signal.addEventListener("abort", () => this.#onClosed(id, created), { once: true });
       connection = created;
     }
     await connection.open(stream, host, asked, request);
     connection.stillThere();
     return connection;
+  }
+
+  /** Resolves when everything that was to be told of connections has been. */
+  async drained(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  #onClosed(id: number, connection: OpenConnection): void {
+    const closing = this.#closed(id, connection);
+    this.#running.add(closing);
+    void closing.finally(() => this.#running.delete(closing));
   }
 
   async #closed(id: number, connection: OpenConnection): Promise<void> {
@@ -128,6 +168,7 @@ export class Connections {
       connection.close();
       if (!(await connection.wasOpened())) return;
       if (this.#triggers.wants("CONN_CLOSE", connection.last.stream)) await this.#triggers.fire("CONN_CLOSE", connection.last);
+      connection.closeTold();
     } catch (error) {
       this.#log.write("ERROR", `A connection could not be cleaned up: ${messageOf(error)}`);
     }

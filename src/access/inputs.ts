@@ -1,16 +1,18 @@
 import { messageOf } from "../base/errors.ts";
+import type { ExitReason } from "../base/exit.ts";
 import type { Log } from "../base/log.ts";
 import { baseName, type StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
 import type { Stream, StreamDirectory, VodSource } from "../streams/stream.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import type { GateSettings } from "./settings.ts";
+import { inputAbort } from "./input-abort.ts";
 import { parsePushSource } from "./source.ts";
 import type { Trace } from "./trace.ts";
 import { climbs, expandVariables } from "./variables.ts";
 
 /** Opens a recorded input by its source; undefined when no protocol knows such a source. */
-export type OpenInput = (source: string) => { readonly kind: "vod"; open(): Promise<VodSource> } | undefined;
+export type OpenInput = (source: string) => { readonly kind: "vod"; readonly name: string; open(): Promise<VodSource> } | undefined;
 
 /** Seconds that an unused input stays open when the stream does not say. */
 const defaultTimeout = 30;
@@ -135,6 +137,7 @@ export class Inputs implements Disposable {
     } catch (error) {
       log.write("WARN", `The source could not be opened: ${messageOf(error)}`, { stream: name });
       trace.add("source", "could not be opened");
+      this.#aborted(name, load.source, input.name, { code: "READ_START_FAILURE", text: messageOf(error) });
       return undefined;
     }
     if (triggers.wants("STREAM_READY", name)) {
@@ -142,6 +145,10 @@ export class Inputs implements Disposable {
       trace.add("STREAM_READY", verdict.kind);
       if (verdict.kind === "deny") {
         await source[Symbol.asyncDispose]();
+        const text = "STREAM_READY trigger returned false";
+        const unload = { stream: name, input: source.input, reason: `cancelable${text}` };
+        if (triggers.wants("STREAM_UNLOAD", name)) await triggers.fire("STREAM_UNLOAD", unload);
+        this.#aborted(name, load.source, source.input, { code: "TRIGGER", text });
         return undefined;
       }
     }
@@ -154,6 +161,12 @@ export class Inputs implements Disposable {
     this.#loaded.set(name, { stream, input: source.input, users: 0, idleSince: clock.monotonic(), asking: false });
     trace.add("source", "opened");
     return stream;
+  }
+
+  /** INPUT_ABORT; nobody waits for it. */
+  #aborted(name: StreamName, source: string, input: string, reason: ExitReason): void {
+    const { triggers } = this.#options;
+    if (triggers.wants("INPUT_ABORT", name)) void triggers.fire("INPUT_ABORT", inputAbort(name, source, input, reason));
   }
 
   async #unload(name: StreamName, loaded: Loaded): Promise<void> {

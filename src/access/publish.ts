@@ -10,6 +10,7 @@ import type { LiveOptions, StreamDirectory, StreamWriter } from "../streams/stre
 import type { Triggers } from "../triggers/trigger.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
+import { Output } from "./output.ts";
 import type { GateSettings } from "./settings.ts";
 import { parsePushSource, publicSource, samePassword } from "./source.ts";
 import { Trace } from "./trace.ts";
@@ -178,12 +179,21 @@ export class Publish {
     throw new SluiceError("access.denied", verdict.reason);
   }
 
-  #admission({ asked, connection }: Push, writer: StreamWriter, session: SessionConnection, token: string): Admission<StreamWriter> {
+  #admission(
+    { asked, connection, host, request }: Push,
+    writer: StreamWriter,
+    session: SessionConnection,
+    token: string,
+  ): Admission<StreamWriter> {
     const onEnded = (): void => void writer.close({ code: "CLEAN_CONTROLLER_REQ", text: messageOf(session.signal.reason) });
     session.signal.addEventListener("abort", onEnded, { once: true });
+    const { clock, triggers } = this.#options;
+    const { protocol, lasting = false } = request;
+    const output = new Output({ clock, triggers, connection, stream: writer.stream.name, host, protocol, lasting });
     const closer: Disposable = {
       [Symbol.dispose]: () => {
         connection.release(closer);
+        output.close();
         session.signal.removeEventListener("abort", onEnded);
         session[Symbol.dispose]();
       },
@@ -197,7 +207,12 @@ export class Publish {
       urlToken: undefined,
       cookie: undefined,
       redirected: false,
-      count: (up, down) => session.count(up, down),
+      count: (up, down) => {
+        session.count(up, down);
+        output.sent(up);
+      },
+      position: (ms) => session.position(ms),
+      ends: (reason, bytes) => output.ends(reason, bytes),
       signal: AbortSignal.any([session.signal, writer.signal]),
       [Symbol.dispose]: closer[Symbol.dispose],
     };

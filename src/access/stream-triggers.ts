@@ -1,4 +1,4 @@
-import { type ExitReason, isClean } from "../base/exit.ts";
+import { isClean } from "../base/exit.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import { tracksJson } from "../media/track-json.ts";
@@ -6,6 +6,7 @@ import type { SessionEnd, Sessions, StreamCounters } from "../sessions/session.t
 import type { CloseReason, Stream, StreamDirectory, StreamEvent } from "../streams/stream.ts";
 import type { Payload, TriggerName } from "../triggers/table.ts";
 import type { Triggers } from "../triggers/trigger.ts";
+import { inputAbort } from "./input-abort.ts";
 import type { SessionEnds } from "./session-ends.ts";
 import { tagText, useNames, userEnd } from "./user-end.ts";
 
@@ -20,9 +21,9 @@ export type StreamTriggersOptions = {
 /** Counters that STREAM_END tells. */
 type Totals = Pick<StreamCounters, "down" | "up" | "views" | "totalInputs" | "totalOutputs" | "viewSeconds">;
 
-/** How a publisher's stream ends that nobody continues. */
 /** What a handler says when it says nothing more than no. */
 const bareReason = "not allowed";
+/** How a publisher's stream ends that nobody continues. */
 const left: ReadonlySet<CloseReason["code"]> = new Set(["CLEAN_REMOTE_CLOSE", "CLEAN_INTENDED_STOP", "UNKNOWN"]);
 const leftText = "source disconnected for non-resumable stream";
 
@@ -76,7 +77,11 @@ export class StreamTriggers implements Disposable {
       this.#fire("LIVE_TRACK_LIST", name, () => ({ stream: name, tracks: tracksJson(stream.tracks, (id) => stream.trackStats(id)) }));
     if (event.kind === "bandwidth") void this.#bandwidth(stream, event.bytesPerSecond);
     if (event.kind === "buffer")
-      this.#fire("STREAM_BUFFER", name, () => ({ stream: name, state: event.state, ...(event.health !== undefined && { health: event.health }) }));
+      this.#fire("STREAM_BUFFER", name, () => ({
+        stream: name,
+        state: event.state,
+        ...(event.health !== undefined && { health: event.health }),
+      }));
   }
 
   /** LIVE_BANDWIDTH: a no ends the stream. While an answer is awaited nothing more is asked about the stream. */
@@ -141,11 +146,6 @@ export class StreamTriggers implements Disposable {
 /** True when the input did not end in order. What a publisher did wrong is no failure of the buffer that reads it. */
 function aborts({ kind }: Stream, reason: CloseReason): boolean {
   return kind === "vod" ? !isClean(reason) : reason.code === "TRIGGER";
-}
-
-/** INPUT_ABORT's payload: the input's program is called as MistServer's is, the process is ours. */
-export function inputAbort(stream: StreamName, source: string, input: string, { code, text }: ExitReason): Payload<"INPUT_ABORT"> {
-  return { stream, source, binary: `MistIn${input}`, pid: process.pid, code, reason: text };
 }
 
 /** MistServer's third line of STREAM_UNLOAD: a word and the reason, without anything between them. */

@@ -1,6 +1,6 @@
 import type { Cursor } from "./cursor.ts";
 import type { Sink } from "./sink.ts";
-import type { Clock } from "./time.ts";
+import type { Clock, Micros } from "./time.ts";
 
 /** Why a pump stopped. */
 export type PumpEnd = "stream-ended" | "peer-gone" | "withdrawn" | "too-slow";
@@ -10,6 +10,8 @@ export type PumpOptions = {
   readonly signal: AbortSignal;
   /** Gets the number of bytes of each write. */
   readonly count: (bytes: number) => void;
+  /** Gets the media time of each write but the first, which is the format's header, ms. */
+  readonly position?: (ms: number) => void;
   readonly clock: Clock;
   /** Times that the viewer may fall off the ring before it is ended. */
   readonly maxSkips?: number;
@@ -22,11 +24,16 @@ export type PumpOptions = {
  * read, the ring moves on, and the cursor finds itself at a newer keyframe; who keeps falling behind is ended.
  * No promise and no queue for each write. The caller ends the sink.
  */
-export function pump(cursor: Cursor<{ readonly bytes: Uint8Array }>, sink: Sink, options: PumpOptions): Promise<PumpEnd> {
-  const { signal, count, clock, maxSkips = 20, stallMs = 20_000 } = options;
+export function pump(
+  cursor: Cursor<{ readonly bytes: Uint8Array; readonly dts?: Micros }>,
+  sink: Sink,
+  options: PumpOptions,
+): Promise<PumpEnd> {
+  const { signal, count, position, clock, maxSkips = 20, stallMs = 20_000 } = options;
   return new Promise((resolve) => {
     let waiting: Disposable | undefined;
     let stalled: Disposable | undefined;
+    let begun = false;
     const finish = (end: PumpEnd): void => {
       waiting?.[Symbol.dispose]();
       stalled?.[Symbol.dispose]();
@@ -52,6 +59,8 @@ export function pump(cursor: Cursor<{ readonly bytes: Uint8Array }>, sink: Sink,
         if (item) {
           sink.write(item.bytes);
           count(item.bytes.length);
+          if (begun && item.dts !== undefined) position?.(item.dts / 1000);
+          begun = true;
         } else if (cursor.ended) {
           return finish("stream-ended");
         } else {

@@ -23,7 +23,12 @@ export type WatchAddress = {
 };
 
 /** Where media comes from when the server fetches it itself. Only recorded inputs so far. */
-export type Input = { readonly kind: "vod"; open(): Promise<VodSource> };
+export type Input = {
+  readonly kind: "vod";
+  /** MistServer's name of it: `MP4`, `EBML`, `TS`, `FLV`. */
+  readonly name: string;
+  open(): Promise<VodSource>;
+};
 
 /** What a protocol's listener tells: where it listens, and how to end it. */
 export interface Listener extends AsyncDisposable {

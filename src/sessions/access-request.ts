@@ -1,3 +1,5 @@
+import type { ExitReason } from "../base/exit.ts";
+
 /** The transport under one or more requests: CONN_OPEN and CONN_CLOSE fire once for each. */
 export type Connection = {
   readonly id: number;
@@ -25,6 +27,8 @@ export type AccessRequest = {
   readonly carriesToken: boolean;
   /** True for a request that asks about the stream and gets no media (stream information). */
   readonly infoOnly?: boolean;
+  /** True for one output that lasts until its end is told (OUTPUT_END); a request for a playlist or a segment is none. */
+  readonly lasting?: boolean;
 };
 
 /** A yes of the gate. Dispose when the request or connection is over; the session lives on for its 15 seconds. */
@@ -44,6 +48,13 @@ export interface Admission<T> extends Disposable {
   readonly redirected: boolean;
   /** Counts bytes sent to the client (`up`) and received from it (`down`). */
   count(up: number, down: number): void;
+  /** Media time, in ms, of what was sent last. */
+  position(ms: number): void;
+  /**
+   * Says why the output is over, before it is disposed; the first word counts, and `CLEAN_EOF` means that the end of the media
+   * was reached. Unsaid it is a closed connection. `bytes`: sent to the client in all, if that is more than was counted.
+   */
+  ends(reason: ExitReason, bytes?: number): void;
   /** Aborted with a `SluiceError` ("access.ended", "access.denied") when the session may not go on. */
   readonly signal: AbortSignal;
 }

@@ -66,7 +66,10 @@ class Directory implements StreamDirectory {
 
   open(name: StreamName, source: VodSource, description: string): Stream {
     if (this.#streams.has(name)) throw new SluiceError("access.taken", `"${name}" already plays; end it before another source is opened`);
-    const stream = new VodStream(name, source, this.#context);
+    const stream: VodStream = new VodStream(name, description, source, this.#context, (error) => {
+      this.#context.log.write("ERROR", `reading the file failed: ${messageOf(error)}`, { stream: name });
+      void this.#close(stream, { code: "FORMAT_SPECIFIC", text: `reading the file failed: ${messageOf(error)}` });
+    });
     this.#streams.set(name, stream);
     this.#context.log.write("INFO", `plays ${description}`, { stream: name });
     this.#emit({ kind: "opened", stream });

@@ -43,10 +43,13 @@ const unusedMs = 5_000;
 const replaceableMs = 2_000;
 /** A stream with `resume` waits this long for its next publisher. */
 const resumeMs = 60_000;
+/** The incoming bandwidth is told at most this often. */
+const bandwidthMs = 1_000;
 
 /** A stream that comes in as it happens: the packet ring, what is derived from it, and who reads it. */
 export class LiveStream implements Stream, PacketSource, MuxSource {
   readonly kind = "live";
+  readonly input = "Buffer";
   readonly name: StreamName;
   readonly packetRing: PacketRing;
   readonly packetReaders: Readers;
@@ -71,6 +74,8 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   #wallOffset: number | undefined;
   #full = false;
   #dry = false;
+  #bandwidth = 0;
+  #bandwidthAt = Number.NEGATIVE_INFINITY;
   #flush: Disposable | true | undefined;
 
   constructor(name: StreamName, options: LiveOptions, context: HubContext) {
@@ -88,6 +93,9 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     });
   }
 
+  get source(): string {
+    return this.#options.source;
+  }
   get state(): StreamState {
     return this.#state;
   }
@@ -245,6 +253,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
       else if (now - entry.unusedSince >= unusedMs) this.#chunkRings.delete(name);
     }
     this.#checkHealth();
+    this.#tellBandwidth(now);
     if (this.#leftAt === undefined || now - this.#leftAt < resumeMs) return undefined;
     return { code: "CLEAN_INACTIVE", text: `no publisher has continued the stream for ${resumeMs / 1000} seconds` };
   }
@@ -260,8 +269,11 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     if (this.#flush && this.#flush !== true) this.#flush[Symbol.dispose]();
     for (const { ring } of this.#chunkRings.values()) ring.finish();
     const described = this.tracks.length > 0;
+    // As in MistServer: the last media time is told when the buffer ends by itself, not when its publisher has left.
+    const server = error !== undefined || reason.code === "CLEAN_INACTIVE";
     if (described) {
-      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+      const lastMs = Math.round(this.packetRing.newestTime / 1000);
+      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
       this.#epochs.change(this.packetRing.end, []);
       this.#context.emit({ kind: "tracks", stream: this });
     }
@@ -303,6 +315,16 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     if (dry === this.#dry) return;
     this.#dry = dry;
     this.#context.emit({ kind: "buffer", stream: this, state: dry ? "DRY" : "RECOVER", health });
+  }
+
+  #tellBandwidth(now: number): void {
+    if (!this.#publisher || now - this.#bandwidthAt < bandwidthMs) return;
+    let bytesPerSecond = 0;
+    for (const meter of this.#meters.values()) bytesPerSecond += meter.settledRate;
+    if (bytesPerSecond === this.#bandwidth) return;
+    this.#bandwidth = bytesPerSecond;
+    this.#bandwidthAt = now;
+    this.#context.emit({ kind: "bandwidth", stream: this, bytesPerSecond });
   }
 
   #trim(): void {

@@ -1,4 +1,5 @@
 import type { Cursor } from "../base/cursor.ts";
+import type { ExitReason } from "../base/exit.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Micros } from "../base/time.ts";
 import type { Chunk, Format } from "../media/format.ts";
@@ -17,20 +18,7 @@ export type StreamState = (typeof streamStates)[number];
 export type StartAt = "live" | "oldest";
 
 /** Why a stream or an input ended; `code` is MistServer's machine-readable exit reason. */
-export type CloseReason = {
-  readonly code:
-    | "CLEAN_REMOTE_CLOSE"
-    | "CLEAN_CONTROLLER_REQ"
-    | "CLEAN_INTENDED_STOP"
-    | "CLEAN_INACTIVE"
-    | "CLEAN_EOF"
-    | "CLEAN_SIGNAL"
-    | "READ_START_FAILURE"
-    | "FORMAT_SPECIFIC"
-    | "TRIGGER"
-    | "UNKNOWN";
-  readonly text: string;
-};
+export type CloseReason = ExitReason;
 
 /**
  * A part of a stream that begins at a keyframe and can be packaged by itself: one HLS segment.
@@ -56,6 +44,10 @@ export interface Stream {
   readonly name: StreamName;
   /** "live": comes in as it happens. "vod": a file, each cursor plays it from its start in real time. */
   readonly kind: "live" | "vod";
+  /** Where it comes from, without passwords: `push://`, `/media/film.mp4`. */
+  readonly source: string;
+  /** MistServer's name of what reads it: `Buffer` for live streams, `MP4`, `EBML`, `TS`, `FLV` for files. */
+  readonly input: string;
   readonly state: StreamState;
   readonly tracks: readonly Track[];
   /** Unix milliseconds at media time zero. */
@@ -117,13 +109,18 @@ export type StreamEvent =
   | { readonly kind: "opened"; readonly stream: Stream }
   | { readonly kind: "state"; readonly stream: Stream; readonly state: StreamState }
   | { readonly kind: "tracks"; readonly stream: Stream }
-  /** MistServer's STREAM_BUFFER; `health` is its JSON, absent when EMPTY. */
+  /**
+   * MistServer's STREAM_BUFFER; `health` is its JSON. EMPTY has none when the publisher has left; when the server ends
+   * the stream it is the media time of the last packet, ms.
+   */
   | {
       readonly kind: "buffer";
       readonly stream: Stream;
       readonly state: "FULL" | "DRY" | "RECOVER" | "EMPTY";
-      readonly health?: Readonly<Record<string, unknown>>;
+      readonly health?: Readonly<Record<string, unknown>> | number;
     }
+  /** What all tracks of a live stream bring in together has changed; at most once a second. */
+  | { readonly kind: "bandwidth"; readonly stream: Stream; readonly bytesPerSecond: number }
   | { readonly kind: "closed"; readonly stream: Stream; readonly reason: CloseReason };
 
 /** All streams that play now. */

@@ -47,6 +47,7 @@ export class TrackMeter {
   #keyStart: Micros = 0;
   #keyFrames = 0;
   #rate = 0;
+  #span: Micros = 0;
   #frameRate = 0;
 
   /** True once a packet has come. */
@@ -55,6 +56,10 @@ export class TrackMeter {
   }
   get lastTime(): Micros {
     return this.#last;
+  }
+  /** The rate of the last seconds; 0 while less than a second of media was measured. */
+  get settledRate(): number {
+    return this.#span >= 900_000 || this.#rate === 0 ? this.#rate : 0;
   }
 
   /**
@@ -104,6 +109,7 @@ export class TrackMeter {
     const span = this.#last - (this.#tick > 0 ? (this.#timeAt[from] ?? 0) : this.#first);
     const bytes = this.#bytes - (this.#tick > 0 ? (this.#bytesAt[from] ?? 0) : 0);
     const frames = this.#frames - (this.#tick > 0 ? (this.#framesAt[from] ?? 0) : 0);
+    this.#span = span;
     this.#rate = span > 0 ? Math.round((bytes * 1e6) / span) : 0;
     this.#frameRate = span > 0 ? (frames * 1e6) / span : 0;
     if (this.#rate > this.#maxRate && span > 900_000) this.#maxRate = this.#rate;

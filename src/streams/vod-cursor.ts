@@ -14,6 +14,14 @@ export interface Producer<T> {
   finished(queue: VodQueue): boolean;
 }
 
+export type VodCursorOptions = {
+  /** After an item the next ones are collected for this long. */
+  readonly leastWaitMs: number;
+  /** The file could not be read. */
+  readonly onBroken: (error: unknown) => void;
+  readonly onClose: () => void;
+};
+
 /** One viewer of a file: plays it from its start in real time. Reads no further ahead than its queue holds. */
 export class VodCursor<T> implements Cursor<T> {
   /** A file is never skipped over: who is slow gets it later. */
@@ -28,15 +36,15 @@ export class VodCursor<T> implements Cursor<T> {
   #closed = false;
   readonly #subscription: Disposable = { [Symbol.dispose]: () => this.#forget() };
 
-  /** `leastWaitMs`: after an item the next ones are collected for this long. */
-  constructor(source: VodSource, producer: Producer<T>, context: HubContext, leastWaitMs: number, onClose: () => void) {
+  constructor(source: VodSource, producer: Producer<T>, context: HubContext, { leastWaitMs, onBroken, onClose }: VodCursorOptions) {
     this.#producer = producer;
     this.#context = context;
     this.#leastWaitMs = leastWaitMs;
     this.#onClose = onClose;
-    this.#queue = new VodQueue(source, context.clock, context.log, () => {
+    const onArrival = (): void => {
       if (this.#run) this.#arm(0);
-    });
+    };
+    this.#queue = new VodQueue(source, context.clock, { onArrival, onBroken });
   }
 
   get ended(): boolean {

@@ -1,5 +1,3 @@
-import { messageOf } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
 import type { Clock, Micros } from "../base/time.ts";
 import type { Packet } from "../media/packet.ts";
 import type { VodSource } from "./stream.ts";
@@ -12,24 +10,30 @@ const maxLag: Micros = 3_000_000;
 const maxPackets = 256;
 const maxBytes = 2 * 1024 * 1024;
 
+export type QueueEvents = {
+  /** The queue was empty and is not any more, or the file has ended. */
+  readonly onArrival: () => void;
+  /** The file could not be read on, and what was read before has been taken. */
+  readonly onBroken: (error: unknown) => void;
+};
+
 /** One viewer's reading of a file: a short queue that is filled ahead of time, and the pace at which it may be emptied. */
 export class VodQueue implements Disposable {
   readonly #clock: Clock;
-  readonly #log: Log;
-  readonly #onArrival: () => void;
+  readonly #events: QueueEvents;
   #packets: Packet[] = [];
   #head = 0;
   #bytes = 0;
   #over = false;
+  #broken: { readonly error: unknown } | undefined;
   #disposed = false;
   #resume: (() => void) | undefined;
   #origin: { time: Micros; atMs: number } | undefined;
 
-  /** Starts reading at once. `onArrival` is called when the queue was empty and is not any more, and at the end. */
-  constructor(source: VodSource, clock: Clock, log: Log, onArrival: () => void) {
+  /** Starts reading at once. */
+  constructor(source: VodSource, clock: Clock, events: QueueEvents) {
     this.#clock = clock;
-    this.#log = log;
-    this.#onArrival = onArrival;
+    this.#events = events;
     void this.#read(source);
   }
 
@@ -52,6 +56,7 @@ export class VodQueue implements Disposable {
       this.#resume?.();
       this.#resume = undefined;
     }
+    this.#tellBroken();
     return packet;
   }
 
@@ -66,6 +71,13 @@ export class VodQueue implements Disposable {
     this.#packets = [];
     this.#head = 0;
     this.#resume?.();
+  }
+
+  #tellBroken(): void {
+    const broken = this.#broken;
+    if (!broken || this.#disposed || this.#length > 0) return;
+    this.#broken = undefined;
+    this.#events.onBroken(broken.error);
   }
 
   get #length(): number {
@@ -86,17 +98,19 @@ export class VodQueue implements Disposable {
         if (this.#disposed) return;
         this.#packets.push(packet);
         this.#bytes += packet.data.length;
-        if (this.#length === 1) this.#onArrival();
+        if (this.#length === 1) this.#events.onArrival();
         if (this.#length >= maxPackets || this.#bytes >= maxBytes)
           await new Promise<void>((resolve) => {
             this.#resume = resolve;
           });
         if (this.#disposed) return;
       }
+      this.#over = true;
     } catch (error) {
-      this.#log.write("ERROR", `reading the file failed: ${messageOf(error)}`);
+      this.#over = true;
+      this.#broken = { error };
+      this.#tellBroken();
     }
-    this.#over = true;
-    if (!this.#disposed) this.#onArrival();
+    if (!this.#disposed) this.#events.onArrival();
   }
 }

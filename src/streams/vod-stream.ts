@@ -19,11 +19,13 @@ const measured: Micros = 5_000_000;
 /** A file that plays as a stream. Every cursor plays it from its start; closing the stream closes the file. */
 export class VodStream implements Stream {
   readonly kind = "vod";
+  readonly source: string;
   readonly name: StreamName;
   readonly unixOffset: number;
   readonly closed: Promise<CloseReason>;
-  readonly #source: VodSource;
+  readonly #file: VodSource;
   readonly #context: HubContext;
+  readonly #onBroken: (error: unknown) => void;
   readonly #fragments: VodFragments;
   readonly #cursors = new Set<{ end(): void }>();
   readonly #stats = new Map<TrackId, TrackStats>();
@@ -31,29 +33,35 @@ export class VodStream implements Stream {
   #resolveClosed: (reason: CloseReason) => void = () => {};
   #state: StreamState = "ready";
 
-  constructor(name: StreamName, source: VodSource, context: HubContext) {
+  /** `source` says where `file` comes from. `onBroken` is called when the file cannot be read any more. */
+  constructor(name: StreamName, source: string, file: VodSource, context: HubContext, onBroken: (error: unknown) => void) {
     this.name = name;
-    this.#source = source;
+    this.source = source;
+    this.#file = file;
     this.#context = context;
+    this.#onBroken = onBroken;
     this.unixOffset = context.clock.now();
-    this.#fragments = new VodFragments(source, segmentMs, this.unixOffset);
+    this.#fragments = new VodFragments(file, segmentMs, this.unixOffset);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     void this.#measure();
   }
 
+  get input(): string {
+    return this.#file.input;
+  }
   get state(): StreamState {
     return this.#state;
   }
   get tracks(): readonly Track[] {
-    return this.#state === "ready" ? this.#source.tracks : [];
+    return this.#state === "ready" ? this.#file.tracks : [];
   }
   get firstTime(): Micros {
     return 0;
   }
   get lastTime(): Micros {
-    return this.#source.duration;
+    return this.#file.duration;
   }
 
   packets(): Cursor<Packet> {
@@ -65,7 +73,7 @@ export class VodStream implements Stream {
       this.#context.log.write("ERROR", `a packet of the file cannot be written as ${format.name}: ${messageOf(error)}`, {
         stream: this.name,
       });
-    return this.#cursor(new ChunkProducer(format, this.#source.tracks, onError), Math.max(this.#context.flushMs(), 1));
+    return this.#cursor(new ChunkProducer(format, this.#file.tracks, onError), Math.max(this.#context.flushMs(), 1));
   }
 
   trackStats(id: TrackId): TrackStats | undefined {
@@ -94,14 +102,18 @@ export class VodStream implements Stream {
     for (const listener of this.#listeners) listener();
     this.#listeners.clear();
     try {
-      await this.#source[Symbol.asyncDispose]();
+      await this.#file[Symbol.asyncDispose]();
     } catch (error) {
       this.#context.log.write("WARN", `closing the file failed: ${messageOf(error)}`, { stream: this.name });
     }
   }
 
   #cursor<T>(producer: Producer<T>, leastWaitMs: number): VodCursor<T> {
-    const cursor: VodCursor<T> = new VodCursor(this.#source, producer, this.#context, leastWaitMs, () => this.#cursors.delete(cursor));
+    const cursor: VodCursor<T> = new VodCursor(this.#file, producer, this.#context, {
+      leastWaitMs,
+      onBroken: this.#onBroken,
+      onClose: () => this.#cursors.delete(cursor),
+    });
     this.#cursors.add(cursor);
     if (this.#state !== "ready") cursor.end();
     return cursor;
@@ -112,7 +124,7 @@ export class VodStream implements Stream {
     const counts = new Map<TrackId, { bytes: number; frames: number; last: Micros; bFrames: boolean }>();
     let start: Micros | undefined;
     try {
-      for await (const packet of this.#source.read(0)) {
+      for await (const packet of this.#file.read(0)) {
         start ??= packet.dts;
         if (packet.dts - start > measured || this.#state !== "ready") break;
         const count = counts.get(packet.trackId) ?? { bytes: 0, frames: 0, last: 0, bFrames: false };

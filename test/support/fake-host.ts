@@ -1,4 +1,5 @@
 import { SluiceError } from "../../src/base/errors.ts";
+import type { ExitReason } from "../../src/base/exit.ts";
 import { streamName } from "../../src/base/stream-name.ts";
 import type { HostOptions, RunningHost } from "../../src/host/host.ts";
 import type { AccessRequest, Admission } from "../../src/protocols/protocol.ts";
@@ -13,6 +14,9 @@ export type Asked = {
   /** Bytes counted by the protocol. */
   up: number;
   down: number;
+  /** The last media time, ms, and why it ended, as far as the protocol said. */
+  position?: number;
+  ended?: ExitReason;
   /** False for a refusal. */
   granted: boolean;
   disposed: boolean;
@@ -113,6 +117,8 @@ function admission<T>(value: T, request: AccessRequest, entry: Asked, signal: Ab
       entry.up += up;
       entry.down += down;
     },
+    position: (ms) => void (entry.position = ms),
+    ends: (reason) => void (entry.ended ??= reason),
     signal,
     [Symbol.dispose]: () => {
       entry.disposed = true;

@@ -45,6 +45,7 @@ export class GateBench {
       if (!source.startsWith("/")) return undefined;
       return {
         kind: "vod",
+        name: "MP4",
         open: () => {
           this.opened.push(source);
           return this.openFile(source);

@@ -26,7 +26,7 @@ export function createTestHub(flushMs = 100): TestHub {
   const words: string[] = [];
   directory.onEvent((event) => {
     events.push(event);
-    words.push(word(event));
+    if (event.kind !== "bandwidth") words.push(word(event));
   });
   return { clock, directory, events, lines, words: () => words.splice(0) };
 }
@@ -40,6 +40,8 @@ function word(event: StreamEvent): string {
       return `tracks ${event.stream.tracks.length}`;
     case "closed":
       return `closed ${event.reason.code}`;
+    case "bandwidth":
+      return `bandwidth ${event.bytesPerSecond}`;
     case "opened":
       return "opened";
   }

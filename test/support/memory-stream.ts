@@ -78,6 +78,8 @@ export class MemoryStream {
     return {
       name,
       kind: "live",
+      source: "push://",
+      input: "Buffer",
       get state() {
         return all().reason ? "offline" : all().packets.length > 0 ? "ready" : "waiting";
       },

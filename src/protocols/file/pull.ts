@@ -10,13 +10,16 @@ import { m2tsLayout, tsLayout } from "./ts-layout.ts";
 /** A path, absolute or not, with an ending that is known; `file://` may stand before it. */
 const pattern = /^(?:file:\/\/)?([^:]*|[a-z]:[^:]*)\.(mp4|mov|m4v|mkv|webm|ts|m2ts|flv)$/i;
 
+/** MistServer's inputs by ending; MP4's for all that is not here. */
+const inputNames: Readonly<Record<string, string>> = { mkv: "EBML", webm: "EBML", ts: "TS", m2ts: "TS", flv: "FLV" };
+
 /** Gives an input for the path of a recording, and undefined for other sources. */
 export function fileInput(source: string): Input | undefined {
   const match = pattern.exec(source);
   if (!match) return undefined;
   const path = source.startsWith("file://") ? decodePath(source.slice("file://".length)) : source;
   const ending = (match[2] ?? "").toLowerCase();
-  return { kind: "vod", open: () => openFile(path, ending) };
+  return { kind: "vod", name: inputNames[ending] ?? "MP4", open: () => openFile(path, ending) };
 }
 
 /** Rejects with "source.failed", and the path in the message, for whatever is wrong with the file. */

@@ -1,4 +1,5 @@
 import { messageOf } from "../../base/errors.ts";
+import { exitOf } from "../../base/exit.ts";
 import { type PumpEnd, pump } from "../../base/pump.ts";
 import type { Format } from "../../media/format.ts";
 import type { Stream } from "../../streams/stream.ts";
@@ -17,7 +18,7 @@ export async function playFlv(host: Host, exchange: HttpExchange, name: string, 
   if (exchange.method !== "GET" && exchange.method !== "HEAD") {
     return exchange.reply(405, { Allow: "GET, HEAD, OPTIONS", "Content-Type": "text/plain" }, "FLV is only played here: use GET\n");
   }
-  using admission = await host.play(httpAccess(exchange, "FLV", name));
+  using admission = await host.play({ ...httpAccess(exchange, "FLV", name), lasting: true });
   const stream = admission.value;
   if (!(await hasTracks(stream, formats.http, host, AbortSignal.any([exchange.connection.signal, admission.signal])))) {
     return exchange.reply(
@@ -37,8 +38,8 @@ type Headers = Readonly<Record<string, string>>;
 async function overHttp(host: Host, exchange: HttpExchange, admission: Watching, format: Format, cookie: Headers): Promise<void> {
   const sink = exchange.stream(200, { "Content-Type": "video/x-flv", "Cache-Control": "no-store", ...cookie });
   const end = await pump(admission.value.chunks(format, "live"), sink, options(host, admission));
-  sink.end();
   tell(host, exchange, admission, end);
+  sink.end();
 }
 
 async function overWebSocket(host: Host, exchange: HttpExchange, admission: Watching, format: Format, cookie: Headers): Promise<void> {
@@ -52,10 +53,11 @@ async function overWebSocket(host: Host, exchange: HttpExchange, admission: Watc
 }
 
 function options(host: Host, admission: Watching) {
-  return { signal: admission.signal, clock: host.clock, count: (bytes: number) => admission.count(bytes, 0) };
+  return { signal: admission.signal, clock: host.clock, count: (bytes: number) => admission.count(bytes, 0), position: admission.position };
 }
 
 function tell(host: Host, exchange: HttpExchange, admission: Watching, end: PumpEnd): void {
+  admission.ends(exitOf(end, admission.signal));
   if (end !== "too-slow") return;
   host.log.write("WARN", "FLV viewer ended: the connection is too slow for this stream", {
     stream: admission.askedName,

@@ -42,6 +42,8 @@ function streamOf(tracks: readonly Track[] = [aac], kind: Stream["kind"] = "live
   return {
     name: "real-name",
     kind,
+    source: "push://",
+    input: "Buffer",
     state: "ready",
     tracks,
     unixOffset: 0,

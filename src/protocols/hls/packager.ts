@@ -100,8 +100,7 @@ export class Packager {
     if (!kept) this.#segments.set(selection.id, (kept = new Map()));
     const known = kept.get(name);
     if (known) return known;
-    const sequence = Number(name.split("_")[0]);
-    const fragment = list.fragments[sequence - (list.fragments[0]?.sequence ?? 0)];
+    const fragment = this.#fragmentOf(name, list);
     if (!fragment || this.#segmentName(fragment) !== name) return undefined;
     const segment = this.#mux(selection, fragment);
     kept.set(name, segment);
@@ -116,6 +115,16 @@ export class Packager {
       if (isSluiceError(error, "access.ended")) return undefined;
       throw error;
     }
+  }
+
+  /** Media time at which a segment ends, ms; undefined when the stream does not have it any more. */
+  endMs(name: string, list: FragmentList): number | undefined {
+    const fragment = this.#fragmentOf(name, list);
+    return fragment && (fragment.start + fragment.duration) / 1000;
+  }
+
+  #fragmentOf(name: string, { fragments }: FragmentList): Fragment | undefined {
+    return fragments[Number(name.split("_")[0]) - (fragments[0]?.sequence ?? 0)];
   }
 
   async #mux(selection: Selection, fragment: Fragment): Promise<Uint8Array> {

@@ -72,6 +72,8 @@ export class HlsPlayer {
     if (!segment) return refuse(exchange, admission, "the requested segment is not kept any more (or never was); reload the playlist");
     const headers = { "Content-Type": "video/mp2t", "Cache-Control": segmentCaching(admission, packager.windowMs(list)) };
     send(exchange, admission, headers, segment);
+    const endMs = packager.endMs(asked.file, list);
+    if (endMs !== undefined) admission.position(endMs);
   }
 
   #packagerOf(stream: Stream): Packager {

@@ -47,6 +47,7 @@ export function accessRequest(tcp: TcpConnection, connect: ConnectInfo, name: st
     password: app,
     connection: tcp,
     carriesToken: false,
+    lasting: true,
   };
 }
 

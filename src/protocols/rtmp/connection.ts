@@ -1,4 +1,5 @@
 import { isSluiceError, SluiceError } from "../../base/errors.ts";
+import { peerGone } from "../../base/exit.ts";
 import type { Format } from "../../media/format.ts";
 import type { CloseReason } from "../../streams/stream.ts";
 import type { Host, TcpConnection } from "../protocol.ts";
@@ -27,8 +28,7 @@ const maxWaiting = 4_096;
 /** The only message stream: each client has one role at a time, and shared chunks carry this number. */
 const onlyStream = 1;
 
-const gone: CloseReason = { code: "CLEAN_REMOTE_CLOSE", text: "the publisher closed the connection" };
-const unpublished: CloseReason = { code: "CLEAN_REMOTE_CLOSE", text: "the publisher stopped" };
+const unpublished: CloseReason = { code: "CLEAN_INTENDED_STOP", text: "received deleteStream" };
 
 export type ConnectionOptions = { readonly host: Host; readonly crypto: HandshakeCrypto; readonly format: Format };
 
@@ -223,7 +223,7 @@ class Connection {
     this.#waitingBytes = 0;
     if (!role) return;
     this.#role = role;
-    if (this.#ended) return this.#closeRole(gone);
+    if (this.#ended) return this.#closeRole(peerGone);
     this.#lastByteAt = this.#options.host.clock.monotonic();
     for (const message of messages) this.#onMessage(message);
   }
@@ -279,7 +279,7 @@ class Connection {
 
   #onGone(): void {
     this.#release();
-    this.#closeRole(gone);
+    this.#closeRole(peerGone);
     this.#end.resolve();
   }
 

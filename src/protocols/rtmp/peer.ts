@@ -9,19 +9,22 @@ import type { RtmpMessage } from "./wire/message.ts";
 export class RtmpPeer {
   readonly #tcp: TcpConnection;
   #chunkSize = defaultChunkSize;
+  /** Bytes of handshake, answers and statuses; media for viewers goes another way. */
+  bytesSent = 0;
 
   constructor(tcp: TcpConnection) {
     this.#tcp = tcp;
   }
 
-  /** Sends bytes that are no message: the handshake. */
+  /** Sends bytes as they are: the handshake. */
   raw(bytes: Uint8Array): void {
+    this.bytesSent += bytes.length;
     this.#tcp.sink.write(bytes);
   }
 
   /** Sends messages in one write. */
   send(...messages: readonly RtmpMessage[]): void {
-    this.#tcp.sink.write(concat(messages.flatMap((message) => writeMessage(message, [message.payload], this.#chunkSize))));
+    this.raw(concat(messages.flatMap((message) => writeMessage(message, [message.payload], this.#chunkSize))));
   }
 
   /** Sends what can be left out: a client that asks much and reads nothing must not make us keep the answers. */

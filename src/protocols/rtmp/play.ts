@@ -1,4 +1,5 @@
 import { isSluiceError, type SluiceError } from "../../base/errors.ts";
+import { exitOf } from "../../base/exit.ts";
 import { type PumpEnd, pump } from "../../base/pump.ts";
 import type { Format } from "../../media/format.ts";
 import type { CloseReason, Stream } from "../../streams/stream.ts";
@@ -58,7 +59,8 @@ class Player implements Role {
     this.#admission.count(0, bytes);
   }
 
-  close(_reason: CloseReason): Promise<void> {
+  close(reason: CloseReason): Promise<void> {
+    this.#admission.ends(reason);
     this.#stop.abort();
     return this.#over;
   }
@@ -69,8 +71,10 @@ class Player implements Role {
       const end = await pump(this.#admission.value.chunks(format, "live"), tcp.sink, {
         signal: AbortSignal.any([this.#admission.signal, this.#stop.signal]),
         count: (bytes) => this.#admission.count(bytes, 0),
+        position: this.#admission.position,
         clock: host.clock,
       });
+      this.#admission.ends(exitOf(end, this.#admission.signal));
       this.#say(end);
     } catch (error) {
       this.#context.fail(error);

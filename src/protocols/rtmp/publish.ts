@@ -84,6 +84,7 @@ class Publisher implements Role {
   }
 
   async #close(reason: CloseReason): Promise<void> {
+    this.#admission.ends(reason, this.#context.peer.bytesSent);
     try {
       await this.#admission.value.close(reason);
     } catch (error) {
