@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
-import { loadConfiguration } from "./config/load.ts";
+import { createConfigSource } from "./config/source.ts";
 import { startServer } from "./server.ts";
 
 /** How the program ends: in order, because something failed, because the configuration is wrong. */
@@ -20,15 +20,18 @@ type ServeFlags = {
 /** Starts the server and stays until it has ended. Resolves with the exit code. */
 async function serve(flags: ServeFlags): Promise<number> {
   const { config, ...overrides } = flags;
-  const loaded = await loadConfiguration({ file: config, cwd: process.cwd(), environment: process.env, flags: overrides });
-  const server = await startServer(loaded, { logLine: (line) => void process.stderr.write(`${line}\n`) });
+  const source = createConfigSource({ file: config, cwd: process.cwd(), environment: process.env, flags: overrides });
+  const server = await startServer(await source.load(), { source, logLine: (line) => void process.stderr.write(`${line}\n`) });
   const stop = (signal: NodeJS.Signals): void => void server.stop(`signal ${signal}`);
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  const reload = (): void => void server.reload("SIGHUP");
+  process.on("SIGHUP", reload);
   process.stdout.write(`${server.readyLine}\n`);
   await server.stopped;
   process.off("SIGTERM", stop);
   process.off("SIGINT", stop);
+  process.off("SIGHUP", reload);
   return exit.inOrder;
 }
 

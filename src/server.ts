@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createGate } from "./access/gate.ts";
 import { createControl } from "./api/control.ts";
 import { createApi } from "./api/server.ts";
@@ -8,7 +9,9 @@ import type { ServerControl } from "./base/server-control.ts";
 import { openConfiguration } from "./config/configuration.ts";
 import type { Config } from "./config/define.ts";
 import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
+import { createReloader } from "./config/reload.ts";
 import { connectorEnabled, type Latency, type Settings } from "./config/settings.ts";
+import type { ConfigSource } from "./config/source.ts";
 import { registerHandlers } from "./config/trigger-entries.ts";
 import { createClock } from "./host/clock.ts";
 import { createHost } from "./host/host.ts";
@@ -22,6 +25,7 @@ import { openStore } from "./store/store.ts";
 import { createDirectory } from "./streams/directory.ts";
 import { createTriggers } from "./triggers/bus.ts";
 import { createOutbox } from "./triggers/outbox.ts";
+import { openJournal } from "./triggers/journal.ts";
 import type { Triggers } from "./triggers/trigger.ts";
 
 /** A running server. Dispose to end it without asking SYSTEM_STOP. */
@@ -32,6 +36,8 @@ export interface SluiceServer extends AsyncDisposable {
   /** Registers a handler while the server runs; dispose to take it away. */
   readonly on: Triggers["on"];
   readonly control: ServerControl;
+  /** Loads the configuration's file anew; false when there is none, or when it is wrong and the old one stays. */
+  reload(reason: string): Promise<boolean>;
   /** Asks SYSTEM_STOP and ends in order; false when a handler said that it must go on. */
   stop(reason: string): Promise<boolean>;
   /** Resolves when everything has ended. */
@@ -41,6 +47,8 @@ export interface SluiceServer extends AsyncDisposable {
 export type ServerOptions = {
   /** Takes the lines of the log; standard error if left out. */
   readonly logLine?: (line: string) => void;
+  /** Where the configuration came from, to load it again when its files change. */
+  readonly source?: ConfigSource;
 };
 
 /** Milliseconds that packets are gathered before viewers are written to. */
@@ -66,6 +74,15 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const { settings } = configuration;
   const instance = randomBytes(12).toString("base64url");
 
+  const journal = opened.use(
+    openJournal({
+      directory: join(settings.data, "journal"),
+      clock,
+      log,
+      setting: settings.journal,
+      isPublic: (name) => configuration.stream(name) !== undefined || directory.get(name) !== undefined,
+    }),
+  );
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
   const control = createControl({ directory, sessions });
@@ -78,12 +95,14 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       identity: { version, instance, pid: process.pid, serverId: () => configuration.settings.serverid },
       streamTags: (stream) => configuration.stream(stream.split("+", 1)[0] ?? stream)?.tags ?? [],
       control: () => control,
+      journal,
     }),
   );
-  registerHandlers(triggers, loaded.handlers);
+  let functions = registerHandlers(triggers, loaded.handlers);
   triggers.configure(settings.triggers);
   configuration.onChange((now, before) => {
     if (now.triggers !== before.triggers) triggers.configure(now.triggers);
+    if (now.journal !== before.journal) journal.configure(now.journal);
   });
 
   const openInput = (source: string) => protocols.map((protocol) => protocol.pull?.(source)).find((input) => input !== undefined);
@@ -127,10 +146,29 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   ports.http = (await host.listenHttp()).port;
 
   const stopping = Promise.withResolvers<void>();
+  const reloader = opened.use(
+    createReloader({
+      loaded,
+      source: options.source,
+      clock,
+      log,
+      async apply(next) {
+        // All in one step. Calls that run go on with the functions that they began with; those that come find all the new ones.
+        return await configuration.reload(next.values, () => {
+          const after = registerHandlers(triggers, next.handlers);
+          functions[Symbol.dispose]();
+          functions = after;
+        });
+      },
+    }),
+  );
   const api = createApi({
     configuration,
     directory,
     sessions,
+    triggers,
+    journal,
+    reloadStatus: reloader.status,
     log,
     logEntries: log.entries,
     protocols,
@@ -173,6 +211,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     readyLine: readyLine(settings, ports),
     on: (name, handler, handlerOptions) => triggers.on(name, handler, handlerOptions),
     control,
+    reload: reloader.reload,
     stop,
     stopped: stopping.promise,
     [Symbol.asyncDispose]: end,

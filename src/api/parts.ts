@@ -2,9 +2,12 @@ import type { Server } from "node:net";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
+import type { ReloadStatus } from "../config/reload.ts";
 import type { Listener, Protocol } from "../protocols/protocol.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
+import type { TriggerBus } from "../triggers/bus.ts";
+import type { Journal } from "../triggers/journal.ts";
 
 /** A port that the server listens on. */
 export type ListeningPort = { readonly connector: string; readonly host: string; readonly port: number };
@@ -14,6 +17,10 @@ export type ApiParts = {
   readonly configuration: Configuration;
   readonly directory: StreamDirectory;
   readonly sessions: Sessions;
+  readonly triggers: TriggerBus;
+  readonly journal: Journal;
+  /** What became of the configuration's file. */
+  readonly reloadStatus: () => ReloadStatus;
   readonly log: Log;
   /** The last lines of the log, oldest first. */
   readonly logEntries: () => readonly LogEntry[];

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { isSluiceError, messageOf } from "../base/errors.ts";
@@ -9,6 +9,8 @@ import { answerText, callbackOf, findCommand } from "./command.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
 import type { ApiParts } from "./parts.ts";
+import { type Bindings, createRest } from "./rest/rest.ts";
+import { triggerRoutes } from "./rest/triggers.ts";
 
 /** The API, ready to listen. */
 export interface Api {
@@ -30,7 +32,6 @@ const cors = {
 
 const uncached = { "cache-control": "no-cache, no-store, must-revalidate", expires: "0", pragma: "no-cache" } as const;
 
-type Bindings = { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse };
 type ApiContext = Context<{ Bindings: Bindings }>;
 
 /** Puts MistServer's JSON API, `/healthz` and a page that says where things are on one HTTP server. */
@@ -45,6 +46,10 @@ export function createApi(parts: ApiParts): Api {
     parts.log.write("ERROR", `API: ${messageOf(error)}`);
     return context.json({ error: "The request could not be handled; the log says more." }, 500, cors);
   });
+  const rest = createRest(parts, authorizer);
+  triggerRoutes(rest, parts);
+  rest.all("*", (context) => context.json({ error: `There is no ${context.req.method} ${context.req.path}` }, 404));
+  app.route("/api/v1", rest);
   app.get("/healthz", (context) => context.text("ok", 200, uncached));
   app.options("*", (context) => context.body(null, 204, { ...cors, allow: cors["access-control-allow-methods"] }));
   app.on(["GET", "POST", "HEAD"], "*", (context) => answer(context, parts, authorizer));
@@ -120,6 +125,7 @@ const page = `<!doctype html>
 <h1>Sluice</h1>
 <ul>
 <li><code>POST /api</code>, <code>GET /api?command={...}</code>: MistServer's JSON API; <code>/api2</code> answers only what was asked.</li>
+<li><code>GET /api/v1/triggers</code>, <code>/api/v1/triggers/calls</code>: handlers of triggers, and what they were asked and answered.</li>
 <li><code>GET /healthz</code>: 200 while the server runs.</li>
 </ul>
 <p>Streams are played on the HTTP port: <code>/NAME.html</code>.</p>

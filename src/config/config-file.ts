@@ -1,8 +1,8 @@
 import { access, readFile } from "node:fs/promises";
-import { registerHooks } from "node:module";
 import { isAbsolute, join, relative, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { messageOf, SluiceError } from "../base/errors.ts";
+import type { ModuleGraph } from "./module-graph.ts";
 
 /** A configuration file's content: what it exports, or its JSON. */
 export type ConfigFile = {
@@ -18,16 +18,21 @@ const names = ["sluice.config.ts", "sluice.config.js", "sluice.config.json"];
 
 /**
  * Reads the given file, or the first of sluice.config.ts, .js and .json in `cwd`; undefined if there is none.
- * A module is imported anew for each other `version`. Throws `SluiceError` "config.invalid" if the file cannot be read.
+ * What of a module's graph changed since the last time is loaded anew, or all of it. Throws `SluiceError` "config.invalid" if the file cannot be read.
  */
-export async function readConfigFile(cwd: string, file: string | undefined, version: number): Promise<ConfigFile | undefined> {
+export async function readConfigFile(
+  cwd: string,
+  file: string | undefined,
+  graph: ModuleGraph,
+  anew: boolean,
+): Promise<ConfigFile | undefined> {
   const path = file === undefined ? await findFile(cwd) : resolve(cwd, file);
   if (path === undefined) return undefined;
   const inside = relative(cwd, path);
   const name = inside.startsWith("..") || isAbsolute(inside) ? path : inside;
   if (file !== undefined && !(await exists(path))) throw new SluiceError("config.invalid", `--config ${file}: there is no such file`);
   if (/\.json$/i.test(path)) return { path, name, kind: "json", value: await readJson(path, name) };
-  return { path, name, kind: "module", value: await importModule(path, name, version) };
+  return { path, name, kind: "module", value: await importModule(path, name, graph, anew) };
 }
 
 async function findFile(cwd: string): Promise<string | undefined> {
@@ -53,35 +58,22 @@ async function readJson(path: string, name: string): Promise<unknown> {
   }
 }
 
-async function importModule(path: string, name: string, version: number): Promise<unknown> {
-  const url = pathToFileURL(path);
-  resolveOurselves(new URL("./", url).href, url.href);
-  url.searchParams.set("v", String(version));
-  let module: { readonly default?: unknown };
+async function importModule(path: string, name: string, graph: ModuleGraph, anew: boolean): Promise<unknown> {
+  let module: Readonly<Record<string, unknown>>;
   try {
-    module = await import(url.href);
+    module = await graph.load(path, anew);
   } catch (error) {
-    throw new SluiceError("config.invalid", `${name} cannot be loaded: ${messageOf(error)}`, { cause: error });
+    throw new SluiceError("config.invalid", `${name} cannot be loaded: ${loadFailure(error, path, name)}`, { cause: error });
   }
-  if (typeof module.default === "object" && module.default !== null) return module.default;
+  if (typeof module["default"] === "object" && module["default"] !== null) return module["default"];
   throw new SluiceError("config.invalid", `${name} has no configuration; write \`export default defineConfig({ ... })\``);
 }
 
-/**
- * `import "sluice"` in a configuration file, and in what lies beside it, means this very Sluice, wherever the file lies and
- * however Sluice was started. The hook stays, since handlers may import later; it touches nothing but that one name.
- */
-function resolveOurselves(directory: string, configUrl: string): void {
-  const ourselves = new URL(import.meta.url.endsWith(".ts") ? "../index.ts" : "../index.js", import.meta.url).href;
-  registerHooks({
-    resolve(specifier, context, nextResolve) {
-      if (specifier === "sluice" && context.parentURL?.startsWith(directory)) return { url: ourselves, shortCircuit: true };
-      return nextResolve(specifier, context);
-    },
-    load(url, context, nextLoad) {
-      // Without a package.json beside it Node would guess the module's kind, and warn that it guessed.
-      const isConfig = configUrl.endsWith(".ts") && url.startsWith(`${configUrl}?v=`);
-      return nextLoad(url, isConfig ? { ...context, format: "module-typescript" } : context);
-    },
-  });
+/** What Node says, with the place in the file that is meant, if it says so. */
+function loadFailure(error: unknown, path: string, name: string): string {
+  const message = messageOf(error).replace(/\?v=[0-9a-f]{8}\.\d+/g, "");
+  const place = error instanceof Error ? /^(file:\/\/[^\n]*?|\/[^\n]*?)(?:\?v=[0-9a-f.]+)?:(\d+)$/m.exec(error.stack ?? "") : null;
+  if (!place?.[1]) return message;
+  const file = place[1].startsWith("file:") ? fileURLToPath(place[1]) : place[1];
+  return `${message} (${file === path ? name : file}:${place[2]})`;
 }

@@ -20,6 +20,9 @@ type MapKey = (typeof maps)[number];
 /** The configuration in force, and the one way to change it while the server runs. */
 export class Configuration {
   #settings: Settings;
+  /** What the file says, what was changed, and both. */
+  #base: SettingValues;
+  readonly #kept: Map<string, unknown>;
   #values: SettingValues;
   readonly #overrides: SettingValues;
   readonly #store: ChangeStore;
@@ -28,11 +31,13 @@ export class Configuration {
   #queue: Promise<void> = Promise.resolve();
 
   /** Use `openConfiguration`. */
-  constructor(values: SettingValues, overrides: SettingValues, store: ChangeStore) {
-    this.#values = values;
+  constructor(base: SettingValues, kept: ReadonlyMap<string, unknown>, overrides: SettingValues, store: ChangeStore) {
+    this.#base = base;
+    this.#kept = new Map(kept);
+    this.#values = lay(kept, base);
     this.#overrides = overrides;
     this.#store = store;
-    this.#settings = withDefaults({ ...values, ...overrides });
+    this.#settings = withDefaults({ ...this.#values, ...overrides });
   }
 
   /** Never changed in place: a change puts another object here. */
@@ -70,6 +75,26 @@ export class Configuration {
     return done;
   }
 
+  /**
+   * Takes what a changed file says, under what was changed through the API. `beside` runs in the same step as
+   * the listeners, before them; when it throws, nothing has changed and the promise rejects.
+   * Resolves with the rows that the file changed in vain, because a change through the API counts before it.
+   */
+  reload(base: SettingValues, beside: () => void = () => {}): Promise<readonly string[]> {
+    const done = this.#queue.then(() => {
+      const hidden = [...this.#kept.keys()].filter((row) => !sameJson(rowOf(row, base), rowOf(row, this.#base)));
+      beside();
+      this.#base = base;
+      this.#put(lay(this.#kept, base));
+      return hidden;
+    });
+    this.#queue = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
+  }
+
   /** Calls `run` after each change; dispose to stop. */
   onChange(run: (settings: Settings, before: Settings) => void): Disposable {
     this.#listeners.add(run);
@@ -81,8 +106,13 @@ export class Configuration {
     if (changes.size === 0) return;
     for (const [key, value] of changes) checkChange(key, value, "the change");
     await this.#store.write(changes);
+    for (const [key, value] of changes) this.#kept.set(key, value);
+    this.#put(lay(changes, this.#values));
+  }
+
+  #put(values: SettingValues): void {
     const before = this.#settings;
-    this.#values = lay(changes, this.#values);
+    this.#values = values;
     this.#settings = withDefaults({ ...this.#values, ...this.#overrides });
     this.#streams = new Map();
     for (const run of [...this.#listeners]) run(this.#settings, before);
@@ -105,7 +135,7 @@ export async function openConfiguration(loaded: LoadedConfiguration, store: Chan
     const file = loaded.file ?? "the built-in configuration";
     log.write("CONF", `What was changed through the API counts before ${file}: ${[...kept.keys()].join(", ")}`);
   }
-  return new Configuration(lay(kept, loaded.values), loaded.overrides, store);
+  return new Configuration(loaded.values, kept, loaded.overrides, store);
 }
 
 /** A patch as rows of the store: maps entry by entry, what is gone as null. Rows that would change nothing are left out. */
@@ -143,6 +173,12 @@ function lay(changes: ReadonlyMap<string, unknown>, values: SettingValues): Sett
     result[key] = Object.fromEntries(entries);
   }
   return result;
+}
+
+function rowOf(row: string, values: SettingValues): unknown {
+  const [key, name] = partsOf(row);
+  const value = (values as Readonly<Record<string, unknown>>)[key];
+  return name === undefined ? value : (value as Readonly<Record<string, unknown>> | undefined)?.[name];
 }
 
 /** Throws "config.invalid" unless the row is one that a change may write. */

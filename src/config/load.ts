@@ -2,6 +2,7 @@ import { SluiceError, isSluiceError, messageOf } from "../base/errors.ts";
 import type { Protocol } from "../protocols/protocol.ts";
 import { protocols as registry } from "../protocols.ts";
 import { readConfigFile } from "./config-file.ts";
+import { createModuleGraph, type ModuleGraph } from "./module-graph.ts";
 import { isMistShape, readMistShape } from "./mist-shape.ts";
 import { type Environment, type Flags, readOverrides } from "./overrides.ts";
 import { describeUnknown } from "./problem.ts";
@@ -13,6 +14,8 @@ import { type NativeTrigger, readTriggers } from "./trigger-entries.ts";
 export type LoadedConfiguration = {
   /** The file's name for people; undefined without a file. */
   readonly file: string | undefined;
+  /** Its absolute path. */
+  readonly path?: string | undefined;
   /** What the file says. */
   readonly values: SettingValues;
   /** What flags and environment variables say; it counts before everything else. */
@@ -34,17 +37,19 @@ export type LoadOptions = {
   readonly environment?: Environment;
   readonly flags?: Flags;
   readonly protocols?: readonly Protocol[];
-  /** Another number imports a changed module anew. */
-  readonly version?: number;
+  /** Loads only what changed since its last load; left out: everything is loaded anew. */
+  readonly graph?: ModuleGraph;
+  /** True: the graph loads everything anew. */
+  readonly anew?: boolean;
 };
 
 /** Reads file, flags and environment. Throws `SluiceError` "config.invalid" that names the file or flag and the field. */
 export async function loadConfiguration(options: LoadOptions): Promise<LoadedConfiguration> {
-  const { cwd, environment = {}, flags = {}, version = 0 } = options;
+  const { cwd, environment = {}, flags = {}, graph = createModuleGraph(), anew = false } = options;
   const overrides = readOverrides(flags, environment);
-  const file = await readConfigFile(cwd, options.file ?? (environment["SLUICE_CONFIG"] || undefined), version);
+  const file = await readConfigFile(cwd, options.file ?? (environment["SLUICE_CONFIG"] || undefined), graph, anew);
   const parsed = readConfiguration(file?.value ?? {}, file?.name ?? "the configuration", options.protocols);
-  return { ...parsed, file: file?.name, overrides, settings: withDefaults({ ...parsed.values, ...overrides }) };
+  return { ...parsed, file: file?.name, path: file?.path, overrides, settings: withDefaults({ ...parsed.values, ...overrides }) };
 }
 
 /**
@@ -55,7 +60,7 @@ export function readConfiguration(
   value: unknown,
   where: string,
   protocols: readonly Protocol[] = registry,
-): Omit<LoadedConfiguration, "file" | "overrides"> {
+): Omit<LoadedConfiguration, "file" | "path" | "overrides"> {
   if (isMistShape(value)) {
     const { values, warnings } = readMistShape(value, where, protocols);
     return { values, settings: withDefaults(values), handlers: [], mist: value, warnings };

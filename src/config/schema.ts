@@ -3,6 +3,7 @@ import { SluiceError } from "../base/errors.ts";
 import { type LogKind, logKinds } from "../base/log.ts";
 import { streamName } from "../base/stream-name.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
+import { defaultJournal } from "../triggers/journal.ts";
 import { latencies, type SettingValues } from "./settings.ts";
 
 const integer = (low: number, high: number, words: string) => z.number(words).int(words).min(low, words).max(high, words);
@@ -63,6 +64,12 @@ const account = z.strictObject({ password: text(accountWords).regex(/^[0-9a-f]{3
 const kindByName = new Map<string, LogKind>(logKinds.map((kind) => [kind.toLowerCase(), kind]));
 const logLevelWords = `one of ${logKinds.join(", ")}`;
 
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
 /** Every setting that stands for itself. `triggers` and `protocols` are read by their own parts. */
 export const settingSchemas = {
   host,
@@ -89,6 +96,21 @@ export const settingSchemas = {
   sessionStreamInfoMode: integer(1, 4, "1 (as viewer), 2 (as output), 3 (no session) or 4 (unspecified)"),
   tknMode: mask("1 (read from query), 2 (read from cookie), 4 (write into URLs), 8 (write as cookie)"),
   accesslog: text('empty, "LOG" or the path of a file'),
+  journal: z.preprocess(
+    (value) => (typeof value === "string" ? { mode: value } : value),
+    z
+      .strictObject(
+        {
+          mode: z.enum(["off", "sampled", "full"], "one of off, sampled, full"),
+          sample: z.number("a number from 0 to 1").min(0, "a number from 0 to 1").max(1, "a number from 0 to 1"),
+          bytes: integer(65_536, 2 ** 40, "a number of bytes, at least 65536"),
+          unmasked: z.boolean("true or false"),
+        },
+        "off, sampled, full, or an object with mode, sample, bytes, unmasked",
+      )
+      .partial()
+      .transform((given) => ({ ...defaultJournal, ...withoutUndefined(given) })),
+  ),
 } as const;
 
 const ownShape = {
@@ -150,7 +172,14 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
   const lines = error.issues.flatMap((issue) => {
     const path = [...prefix, ...issue.path];
     if (issue.code !== "unrecognized_keys") return [describeProblem(path, valueAt(root, issue.path), issue.message)];
-    const known = path.length === 0 ? settingNames : path[0] === "streams" ? Object.keys(streamShape) : ["password"];
+    const known =
+      path.length === 0
+        ? settingNames
+        : path[0] === "streams"
+          ? Object.keys(streamShape)
+          : path[0] === "journal"
+            ? Object.keys(defaultJournal)
+            : ["password"];
     return issue.keys.map((key) => describeUnknown([...path, key], known));
   });
   const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];

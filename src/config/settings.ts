@@ -1,4 +1,5 @@
 import type { LogKind } from "../base/log.ts";
+import { defaultJournal, type JournalSetting } from "../triggers/journal.ts";
 
 /** How long packets may be gathered before they are written: less delay costs more writes. */
 export const latencies = ["low", "normal", "high"] as const;
@@ -49,6 +50,8 @@ export type Settings = {
   readonly account: Readonly<Record<string, Account>>;
   /** HTTP and executable handlers, MistServer's shape, exactly as they were given. */
   readonly triggers: Readonly<Record<string, unknown>>;
+  /** What is written down of the calls of triggers. */
+  readonly journal: JournalSetting;
   /** Options by protocol name. */
   readonly protocols: Readonly<Record<string, unknown>>;
   /** MistServer's list of connectors; undefined: all that Sluice has. */
@@ -88,6 +91,7 @@ export function withDefaults(values: SettingValues): Settings {
     accesslog: values.accesslog ?? "",
     account: values.account ?? {},
     triggers: values.triggers ?? {},
+    journal: values.journal ?? defaultJournal,
     protocols: values.protocols ?? {},
     connectors: values.connectors,
     kept: values.kept ?? {},

@@ -163,7 +163,7 @@ describe("the journal", () => {
     const lines: string[] = [];
     await using journal = open({}, lines);
     const seen: number[] = [];
-    using _following = journal.follow(({ time }) => void seen.push(time));
+    using following = journal.follow(({ time }) => void seen.push(time));
     journal.add(record({ time: 1 }));
     await journal.flush();
     rmSync(directory, { recursive: true });
@@ -173,6 +173,7 @@ describe("the journal", () => {
       await journal.flush();
     }
     expect(seen).toEqual([1, 2, 3]);
+    following[Symbol.dispose]();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(/^ERROR The journal of trigger calls cannot be written: ENOENT/);
   });

@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest, Agent } from "node:http";
+import { tmpdir } from "node:os";
+import { join as joinPath } from "node:path";
 import type { Server } from "node:net";
 import type { LogEntry } from "../../src/base/log.ts";
 import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
@@ -12,6 +15,8 @@ import type { Protocol } from "../../src/protocols/protocol.ts";
 import type { Identity, Sessions } from "../../src/sessions/session.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
+import { createTriggers } from "../../src/triggers/bus.ts";
+import { openJournal } from "../../src/triggers/journal.ts";
 import { FakeClock } from "./fake-clock.ts";
 
 /** Stands in for what plays: the API only reads a few facts of it. */
@@ -45,6 +50,9 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const loaded = readConfiguration(config, "sluice.config.json", fakeProtocols);
   const configuration = await openConfiguration({ ...loaded, file: undefined, overrides: {} }, store, log);
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
+  const folder = mkdtempSync(joinPath(tmpdir(), "sluice-api-"));
+  const journal = openJournal({ directory: folder, clock, log });
+  const triggers = createTriggers({ log, clock, identity: { version: "0.1.0", instance: "a", pid: 1, serverId: () => "" }, journal });
   const listening: ListeningPort[] = [
     { connector: "HTTP", host: "127.0.0.1", port: 8080 },
     { connector: "RTMP", host: "127.0.0.1", port: 1935 },
@@ -56,6 +64,9 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     configuration,
     directory: fakeDirectory(streams),
     sessions,
+    triggers,
+    journal,
+    reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     log,
     logEntries: () => lines,
     protocols: fakeProtocols,
@@ -66,12 +77,16 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     open: (server: Server, { address, port, option }) => listen(server, { address, port, option, log }),
     stop: () => void stopped.push("stopped"),
   };
+  triggers.configure(configuration.settings.triggers);
+  configuration.onChange((now) => triggers.configure(now.triggers));
   const listener = await createApi(parts).listen("127.0.0.1", 0);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
     parts,
     clock,
     sessions,
+    triggers,
+    journal,
     configuration,
     streams,
     lines,
@@ -92,6 +107,9 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
       agent.destroy();
       await listener[Symbol.asyncDispose]();
       await sessions[Symbol.asyncDispose]();
+      await triggers[Symbol.asyncDispose]();
+      await journal[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
