@@ -53,7 +53,7 @@ export class OpenConnection {
     const { protocol } = request;
     await answered(this.#opened, host, () =>
       this.#triggers.wants("CONN_OPEN", stream)
-        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) })
+        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) }, this.signal)
         : Promise.resolve({ kind: "allow" }),
     );
     this.#letIn = true;
@@ -64,7 +64,7 @@ export class OpenConnection {
     const { protocol, url } = request;
     await answered(this.#played, `${sessionId} ${host} ${stream}`, () =>
       this.#triggers.wants("CONN_PLAY", stream)
-        ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) })
+        ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) }, this.signal)
         : Promise.resolve({ kind: "allow" }),
     );
   }

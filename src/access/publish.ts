@@ -105,7 +105,7 @@ export class Publish {
     let { url } = request;
     let name = withoutQuery(request.stream);
     if (request.protocol === "RTMP" && triggers.wants("RTMP_PUSH_REWRITE")) {
-      const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details });
+      const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details }, request.connection.signal);
       const value = rewritten(answer, "RTMP_PUSH_REWRITE", trace);
       if (value !== undefined) {
         name = lastPart(value);
@@ -113,7 +113,7 @@ export class Publish {
       }
     }
     if (triggers.wants("PUSH_REWRITE")) {
-      const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details });
+      const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details }, request.connection.signal);
       const value = rewritten(answer, "PUSH_REWRITE", trace);
       if (value !== undefined) name = isUrl(value) ? lastPart(value) : value;
     }
@@ -132,7 +132,11 @@ export class Publish {
     if (rule.password !== "" && !known && rule.from === "") throw new SluiceError("access.denied", "The password is wrong.");
     if (triggers.wants("STREAM_PUSH", name)) {
       const { protocol } = request;
-      const verdict = await triggers.fire("STREAM_PUSH", { stream: name, host, protocol, url, ...detailsOf(request, asked) });
+      const verdict = await triggers.fire(
+        "STREAM_PUSH",
+        { stream: name, host, protocol, url, ...detailsOf(request, asked) },
+        request.connection.signal,
+      );
       trace.add("STREAM_PUSH", verdict.kind);
       if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
     }
