@@ -9,6 +9,7 @@ import { decodeErrors, probeMedia, sampleMedia, type SampleOptions } from "../su
 import { decodeModern, probeModern, remuxModern } from "../support/modern-ffmpeg.ts";
 import { RtmpClient } from "../support/rtmp-client.ts";
 import { type Sluice, startSluice } from "../support/sluice.ts";
+import { whenPlayable } from "../support/stream-info.ts";
 import { root } from "../support/source-files.ts";
 import { get, hlsSegments } from "../support/viewer.ts";
 
@@ -131,26 +132,6 @@ const encoders: readonly Encoder[] = [
   { name: "legacy-hevc", media: { video: "hevc", audio: "aac" }, start: raw, tracks: [hevc, aac], hls: ["hevc", "aac"] },
 ];
 
-type Info = {
-  readonly error?: string;
-  readonly width: number;
-  readonly height: number;
-  readonly type: string;
-  readonly meta: {
-    readonly tracks: Readonly<Record<string, { type: string; codec: string; codecstring: string; width?: number; height?: number }>>;
-  };
-  readonly source: readonly { readonly type: string; readonly total_matches: number }[];
-};
-
-/** Asks for the stream information until the stream plays. */
-async function ready(name: string, failed: Promise<never>): Promise<Info> {
-  for (;;) {
-    const info = JSON.parse((await get(sluice.http(`json_${name}.js?tkn=looker`))).text) as Info;
-    if (!info.error) return info;
-    await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, 100))]);
-  }
-}
-
 /** All of HTTP-FLV from now until the stream ends, in a file. */
 async function capture(name: string): Promise<{ readonly path: string; readonly bytes: Uint8Array }> {
   const response = await fetch(sluice.http(`${name}.flv`));
@@ -186,7 +167,7 @@ describe.concurrent("encoders", () => {
     await using publishing = await start(sluice.rtmp(`live/${stream}`), file);
     const failed = publishing.done.then(() => Promise.reject(new Error(`${name} ended before its stream played`)));
     failed.catch(() => {});
-    const info = await ready(stream, failed);
+    const info = await whenPlayable(sluice, stream, failed);
     expect(info).toMatchObject({ width: 160, height: 90, type: "live" });
     const told = Object.values(info.meta.tracks).toSorted((a, b) => b.type.localeCompare(a.type));
     expect(told.map(({ codec }) => codec)).toEqual(tracks.map(({ codec }) => codec));
