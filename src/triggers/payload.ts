@@ -17,7 +17,7 @@ export function completePayload<K extends TriggerName>(name: K, given: unknown):
     const kind = definition.fields[field];
     if (kind !== undefined) checkField(name, field, kind, value);
     else if (definition.request && field in empty) checkRequest(name, field, value);
-    else if (!(definition.request && typeof value !== "function")) {
+    else {
       throw new SluiceError("input.invalid", `${name} has no field "${field}"; it has ${known.join(", ")}`);
     }
   }
