@@ -10,9 +10,10 @@ import { openConfiguration } from "./config/configuration.ts";
 import type { Config } from "./config/define.ts";
 import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
 import { createReloader } from "./config/reload.ts";
-import { connectorEnabled, type Latency, type Settings } from "./config/settings.ts";
+import type { Latency, Settings } from "./config/settings.ts";
 import type { ConfigSource } from "./config/source.ts";
 import { registerHandlers } from "./config/trigger-entries.ts";
+import { type Connectors, openConnectors } from "./connectors.ts";
 import { createClock } from "./host/clock.ts";
 import { createHost } from "./host/host.ts";
 import { listen } from "./host/listen.ts";
@@ -123,7 +124,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   await gate.recover();
 
   const ports = { rtmp: 0, http: 0, api: 0 };
-  const served = protocols.filter((protocol) => protocol.serve && connectorEnabled(settings, protocol.connector));
+  let connectors: Connectors | undefined;
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const host = opened.use(
     createHost({
@@ -134,16 +135,15 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       publish: gate.publish,
       play: gate.play,
-      watchAddresses: () => watchAddresses(served, ports.rtmp),
+      watchAddresses: () => (connectors ? watchAddresses(connectors) : []),
     }),
   );
   opened.use(directory);
 
-  for (const protocol of served) {
-    const serving = opened.use(await protocol.serve?.(host, protocol.parseOptions(optionsOf(protocol, settings))));
-    if (protocol.name === "rtmp" && serving && "port" in serving) ports.rtmp = Number(serving.port);
-  }
-  ports.http = (await host.listenHttp()).port;
+  const serving = opened.use(await openConnectors({ host, protocols, configuration, triggers, log }));
+  connectors = serving;
+  ports.rtmp = serving.rtmpPort;
+  ports.http = serving.httpPort;
 
   const stopping = Promise.withResolvers<void>();
   const reloader = opened.use(
@@ -172,12 +172,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     log,
     logEntries: log.entries,
     protocols,
-    listening: () =>
-      served.map((protocol) =>
-        protocol.name === "rtmp"
-          ? { connector: protocol.connector, host: settings.rtmpHost, port: ports.rtmp }
-          : { connector: protocol.connector, host: settings.httpHost, port: ports.http },
-      ),
+    listening: () => serving.open(),
     identity: { instance, version },
     clock,
     clientAddress: (peer, headers) => clientAddress(peer, headers, proxies),
@@ -189,6 +184,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
 
   const started = await triggers.fire("SYSTEM_START", { version });
   if (started.kind === "deny") throw new SluiceError("access.denied", `a handler of SYSTEM_START said no: ${started.reason}`);
+  await serving.announce();
 
   const everything = opened.move();
   let ending: Promise<void> | undefined;
@@ -218,16 +214,13 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   };
 }
 
-function optionsOf(protocol: Protocol, settings: Settings): unknown {
-  const given = settings.protocols[protocol.name];
-  if (protocol.name !== "rtmp") return given;
-  return { port: settings.rtmpPort, host: settings.rtmpHost, ...(given as object | undefined) };
-}
-
-function watchAddresses(served: readonly Protocol[], rtmpPort: number): (WatchAddress & { codecs: Protocol["codecs"]["play"] })[] {
-  return served.flatMap((protocol) =>
-    protocol.watch.map((address) => ({ ...address, ...(address.scheme === "rtmp" && { port: rtmpPort }), codecs: protocol.codecs.play })),
-  );
+function watchAddresses(connectors: Connectors): (WatchAddress & { codecs: Protocol["codecs"]["play"] })[] {
+  const { rtmpPort } = connectors;
+  return connectors
+    .protocols()
+    .flatMap(({ watch, codecs }) =>
+      watch.map((address) => ({ ...address, ...(address.scheme === "rtmp" && { port: rtmpPort }), codecs: codecs.play })),
+    );
 }
 
 function readyLine(settings: Settings, ports: SluiceServer["ports"]): string {

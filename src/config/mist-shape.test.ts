@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { readConfiguration } from "./load.ts";
 import { isMistShape } from "./mist-shape.ts";
-import { connectorEnabled, streamSettings } from "./settings.ts";
+import { connectorEntries } from "./connector-entries.ts";
+import { streamSettings } from "./settings.ts";
 
 /** As a MistServer writes it: switches as 0 and 1, `online` beside the connectors, members that only its web interface uses. */
 const sample = {
@@ -65,8 +66,9 @@ describe("a MistServer configuration", () => {
 
   it("refuses names that are not configured, and serves only the connectors that it lists", () => {
     expect(read.settings.defaultSource).toBeUndefined();
-    expect(connectorEnabled(read.settings, "HLS")).toBe(true);
-    expect(connectorEnabled(read.settings, "FLV")).toBe(false);
+    const connectors = connectorEntries(read.settings, []).map(({ connector }) => connector);
+    expect(connectors).toContain("HLS");
+    expect(connectors).not.toContain("FLV");
     expect(read.settings.connectors).toHaveLength(4);
   });
 

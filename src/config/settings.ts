@@ -98,11 +98,6 @@ export function withDefaults(values: SettingValues): Settings {
   };
 }
 
-/** True if this connector (`HLS`, `RTMP`) is to be served: all are, unless a list of connectors leaves it out. */
-export function connectorEnabled(settings: Pick<Settings, "connectors">, connector: string): boolean {
-  return settings.connectors === undefined || settings.connectors.some((entry) => entry.connector === connector);
-}
-
 /** A stream's settings as the server reads them: the types are right whatever form they were written in. */
 export type StreamSettings = {
   readonly source: string;

@@ -32,6 +32,7 @@ export function createHost(options: HostOptions): RunningHost {
     const listener = await opening;
     const kept: Listener = {
       port: listener.port,
+      stopListening: () => listener.stopListening(),
       async [Symbol.asyncDispose]() {
         if (!listeners.delete(kept)) return;
         await listener[Symbol.asyncDispose]();

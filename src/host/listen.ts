@@ -34,6 +34,7 @@ export async function listen(server: Server, { port, address, option, log }: Lis
   const bound = server.address();
   return {
     port: typeof bound === "object" && bound !== null ? bound.port : port,
+    stopListening: () => void server.close(),
     async [Symbol.asyncDispose]() {
       const gone = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const socket of sockets) socket.end();

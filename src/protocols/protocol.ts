@@ -33,6 +33,8 @@ export type Input = {
 /** What a protocol's listener tells: where it listens, and how to end it. */
 export interface Listener extends AsyncDisposable {
   readonly port: number;
+  /** Takes no more connections; those that are open go on until it is disposed. */
+  stopListening(): void;
 }
 
 /** One value says all about a protocol; configuration, capabilities, documentation and contract tests follow from it. */

@@ -58,7 +58,7 @@ beforeAll(async () => {
       ...fake.host,
       tcp: async (_, accept) => {
         serve = accept;
-        return { port: 0, [Symbol.asyncDispose]: async () => {} };
+        return { port: 0, stopListening: () => {}, [Symbol.asyncDispose]: async () => {} };
       },
     },
     { port: 0 },

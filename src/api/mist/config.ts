@@ -1,4 +1,5 @@
 import { isSluiceError, messageOf } from "../../base/errors.ts";
+import { connectorEntries } from "../../config/connector-entries.ts";
 import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../config/mist-shape.ts";
 import type { ConnectorEntry, Settings } from "../../config/settings.ts";
 import { withoutSecrets, withSecrets } from "../../triggers/secrets.ts";
@@ -6,7 +7,7 @@ import type { ApiParts } from "../parts.ts";
 import { type Call, type CallContext, isObject } from "./call.ts";
 
 /** Settings that count from the next start on. */
-const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost", "rtmpPort", "rtmpHost", "connectors"];
+const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost"];
 
 /** `config`: each member that is there replaces the stored one; null resets. A member of the wrong kind is left out, logged, and told as `error`. */
 export const configCall: Call = {
@@ -34,7 +35,7 @@ export const configCall: Call = {
     const changed = Object.keys(value).join(", ");
     if (changed !== "") parts.log.write("CONF", `Configuration changed through the API: ${changed}`);
     const later = atStart.filter((key) => patch[key] !== undefined && patch[key] !== null);
-    if (later.length > 0) parts.log.write("WARN", `Changed ports and protocols count from the next start on`);
+    if (later.length > 0) parts.log.write("WARN", "Changed ports of HTTP and of the API count from the next start on");
   },
 };
 
@@ -57,9 +58,9 @@ async function changeConnectors(
     .map(({ online: _online, ...entry }) => entry as ConnectorEntry);
   if (entries.length === 0) return;
   await parts.configuration.change((settings) => ({
-    connectors: entries.reduce(change, settings.connectors ?? defaultConnectors(parts)),
+    connectors: entries.reduce(change, connectorEntries(settings, parts.protocols)),
   }));
-  parts.log.write("CONF", "Protocols changed through the API; they count from the next start on");
+  parts.log.write("CONF", "Protocols changed through the API");
 }
 
 /** The `config` member of an answer. Accounts are never part of it. */
@@ -73,7 +74,7 @@ export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> 
     defaultStream: settings.defaultStream === "" ? null : settings.defaultStream,
     iid: parts.identity.instance,
     prometheus: prometheus ?? null,
-    protocols: (settings.connectors ?? defaultConnectors(parts)).map((entry) => ({
+    protocols: connectorEntries(settings, parts.protocols).map((entry) => ({
       ...entry,
       online: onlineState(entry.connector, parts),
     })),
@@ -89,18 +90,6 @@ export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> 
     trustedproxy: settings.trustedproxy,
     version: parts.identity.version,
   };
-}
-
-/** What is served when no list of connectors was configured: everything that Sluice has. */
-function defaultConnectors({ configuration, protocols }: ApiParts): readonly ConnectorEntry[] {
-  const { httpHost, httpPort, rtmpHost, rtmpPort } = configuration.settings;
-  const outputs = protocols.filter(({ serve }) => serve !== undefined).map(({ connector }) => connector);
-  const others = outputs.filter((connector) => connector !== "HTTP" && connector !== "RTMP");
-  return [
-    { connector: "HTTP", interface: httpHost, port: httpPort },
-    { connector: "RTMP", interface: rtmpHost, port: rtmpPort },
-    ...[...new Set(others)].map((connector) => ({ connector })),
-  ];
 }
 
 /** 1 or 0 for those with a port of their own, a text for those that live on HTTP's. */

@@ -4,16 +4,16 @@ import { parseLooseStream } from "../../config/schema.ts";
 import type { StreamEntry } from "../../config/settings.ts";
 import type { StreamState } from "../../streams/stream.ts";
 import type { ApiParts } from "../parts.ts";
+import { addStreams, removeStreams, replaceStreams } from "../stream-changes.ts";
 import { type Call, type CallContext, isObject } from "./call.ts";
 
-/** `streams`, `addstream`, `deletestream`. A name or an entry that cannot be taken is left out and logged. */
+/** `streams`, `addstream`, `deletestream`. A name or an entry that cannot be taken, or that a handler refuses, is left out and logged. */
 export const streamCalls: readonly Call[] = [
   {
     name: "streams",
     async run(value, context) {
       if (!isObject(value)) return;
-      const entries = readEntries(value, context);
-      await context.parts.configuration.change(() => ({ streams: Object.fromEntries(entries) }));
+      await replaceStreams(readEntries(value, context), context.parts);
       context.parts.log.write("CONF", "All streams were replaced through the API");
     },
   },
@@ -22,11 +22,12 @@ export const streamCalls: readonly Call[] = [
     async run(value, context) {
       if (!isObject(value)) return;
       const entries = readEntries(value, context);
-      if (entries.length === 0) return;
-      await context.parts.configuration.change(({ streams }) => ({ streams: { ...streams, ...Object.fromEntries(entries) } }));
-      for (const [name, entry] of entries) {
-        context.added.set(name, entry);
-        context.parts.log.write("CONF", "Stream configured through the API", { stream: name });
+      const changed = await addStreams(entries, context.parts);
+      for (const [name] of entries) {
+        // As in MistServer, who was refused a change is shown what holds.
+        const holds = context.parts.configuration.settings.streams[name];
+        if (holds) context.added.set(name, holds);
+        if (changed.has(name)) context.parts.log.write("CONF", "Stream configured through the API", { stream: name });
       }
     },
   },
@@ -34,12 +35,8 @@ export const streamCalls: readonly Call[] = [
     name: "deletestream",
     async run(value, { parts, added }) {
       const names = new Set(isObject(value) ? Object.keys(value) : Array.isArray(value) ? value : [value]);
-      const gone = Object.keys(parts.configuration.settings.streams).filter((name) => names.has(name));
-      if (gone.length === 0) return;
-      await parts.configuration.change(({ streams }) => ({
-        streams: Object.fromEntries(Object.entries(streams).filter(([name]) => !names.has(name))),
-      }));
-      for (const name of gone) {
+      const known = Object.keys(parts.configuration.settings.streams).filter((name) => names.has(name));
+      for (const name of await removeStreams(known, parts)) {
         added.delete(name);
         parts.log.write("CONF", "Stream removed through the API", { stream: name });
       }
