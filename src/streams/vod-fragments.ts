@@ -78,7 +78,9 @@ export class VodFragments {
     const starts: Micros[] = [];
     for (const time of keyframes) {
       const last = starts.at(-1);
-      if (last === undefined || (time - last >= this.#segmentMicros && time < end)) starts.push(time);
+      // Sound that comes before the first picture belongs to the first fragment.
+      if (last === undefined) starts.push(0);
+      else if (time - last >= this.#segmentMicros && time < end) starts.push(time);
     }
     return starts.map((start, i) => {
       const next = starts[i + 1] ?? Math.max(end, start + 1);

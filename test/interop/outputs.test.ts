@@ -347,7 +347,7 @@ describe("answers over HTTP", () => {
     expect(first.headers.get("set-cookie")).toMatch(/^tkn=\w{16};/);
 
     await using plain = await startSluice({ config: { streams, protocols, tknMode: 0 } });
-    await using _other = startEncoder(plain.rtmp("live/live"));
+    await using encoding = startEncoder(plain.rtmp("live/live"));
     await whenPlayable(plain, "live");
     const without = await paths(plain);
     expect(without.segment).not.toContain("tkn");
@@ -368,7 +368,7 @@ describe("a viewer who does not read", () => {
       gop: 25,
       extra: ["-vf", "noise=alls=90:allf=t", "-qp", "12"],
     });
-    await using _heavy = push(noise, "heavy", "-stream_loop", "-1");
+    await using pushing = push(noise, "heavy", "-stream_loop", "-1");
     await whenPlayable(sluice, "heavy");
     using healthy = await view(sluice.http("heavy.flv?tkn=healthy"));
     const parts: Buffer[] = [];
