@@ -74,6 +74,8 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   #wallOffset: number | undefined;
   #full = false;
   #dry = false;
+  /** EMPTY was told when the publisher left, and no FULL since. */
+  #paused = false;
   #bandwidth = 0;
   #bandwidthAt = Number.NEGATIVE_INFINITY;
   #flush: Disposable | true | undefined;
@@ -173,7 +175,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   /** Another publisher goes on with the stream; the old one, if there is one, is told. */
   attach(publisher: Publisher, options: LiveOptions, takeover: SluiceError): void {
     this.#publisher?.abort(takeover);
-    this.detach();
+    this.detach(true);
     this.#publisher = publisher;
     this.#options = options;
     this.#freshPublisher = true;
@@ -188,12 +190,18 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   }
 
   /** The publisher has left and the stream stays: its last fragment is complete and the clock for the next one runs. */
-  detach(): void {
+  detach(replaced = false): void {
     if (!this.#publisher || this.over) return;
     this.#publisher = undefined;
     this.#leftAt = this.#context.clock.monotonic();
     const completed = this.#fragments.close(this.packetRing.newestTime);
     this.#setState("waiting");
+    // Unlike MistServer, which says nothing: who lists live streams by STREAM_BUFFER must learn that this one has paused.
+    if (this.#full && !replaced && this.tracks.length > 0) {
+      this.#full = false;
+      this.#paused = true;
+      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+    }
     if (completed) this.#changed();
   }
 
@@ -273,7 +281,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     const server = error !== undefined || reason.code === "CLEAN_INACTIVE";
     if (described) {
       const lastMs = Math.round(this.packetRing.newestTime / 1000);
-      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
+      if (!this.#paused) this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
       this.#epochs.change(this.packetRing.end, []);
       this.#context.emit({ kind: "tracks", stream: this });
     }
@@ -303,6 +311,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#setState("ready");
     if (this.#full) return;
     this.#full = true;
+    this.#paused = false;
     const health = this.health();
     this.#dry = "issues" in health;
     this.#context.emit({ kind: "buffer", stream: this, state: "FULL", health });

@@ -41,13 +41,14 @@ export async function startMistScene(
   const says: Partial<Record<TriggerName, Sayer>> = {};
   const asked = await startTriggerServer((call) => says[call.name as TriggerName]?.(call) ?? usual(call));
   const beginning = Object.fromEntries(names.map((name) => [name, [{ handler: asked.url, sync: true, streams: [] }]]));
-  const { streams, ...rest } = config;
-  const sluice = await startSluice({ ...options, config: { config: { ...rest, triggers: beginning }, streams } }).catch(
-    async (error: unknown) => {
-      await asked[Symbol.asyncDispose]();
-      throw error;
-    },
-  );
+  const { streams, account, ...rest } = config;
+  const sluice = await startSluice({
+    ...options,
+    config: { config: { ...rest, triggers: beginning }, streams, ...(account !== undefined && { account }) },
+  }).catch(async (error: unknown) => {
+    await asked[Symbol.asyncDispose]();
+    throw error;
+  });
   let marked = 0;
   const configure = async (table: Readonly<Record<string, readonly unknown[]>>): Promise<void> => {
     await sluice.api({ config: { triggers: table } });
