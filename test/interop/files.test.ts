@@ -198,7 +198,7 @@ describe("a folder of recordings", () => {
   ])("gives nothing outside of it: %s", async (name) => {
     for (const path of [`json_${name}.js`, `hls/${name}/index.m3u8`, `${name}.flv`]) {
       const answer = await raw(`/${path}`);
-      expect(answer).not.toMatch(/"type":"vod"|#EXTM3U|FLV\u0001/);
+      expect(answer).not.toMatch(/"type":"vod"|#EXTM3U|\r\n\r\nFLV/);
       expect(answer).toMatch(/^HTTP\/1\.1 (200|400|404)/);
     }
   });

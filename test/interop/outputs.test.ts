@@ -354,6 +354,7 @@ describe("answers over HTTP", () => {
     expect(await caching(without.segment)).toMatch(/^public, max-age=\d+, immutable$/);
     for (const url of [without.playlist, without.media]) expect(await caching(url)).toMatch(/no-cache/);
     expect((await fetch(without.playlist)).headers.get("set-cookie")).toBeNull();
+    await encoding.stop();
   });
 });
 
@@ -400,5 +401,6 @@ describe("a viewer who does not read", () => {
     );
     expect(jumps.length).toBeGreaterThan(0);
     for (const index of jumps) expect(video[index]!.kind).toBe("video key");
+    await pushing.stop();
   });
 });

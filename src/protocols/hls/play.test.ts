@@ -182,6 +182,23 @@ describe("playing live", () => {
     expect((await get(`/hls/asked/1_2/${names[0]}`)).headers.get("cache-control")).toMatch(/^private, max-age=\d+, immutable$/);
   });
 
+  it("hands the viewer's own parameters on, so that it can be asked about again at each request", async () => {
+    feed(4);
+    answer = async () => ({ urlToken: "t" });
+    const query = "user=anna%20b&tkn=old&jwt=j&sid=s&sessId=i&_HLS_msn=7&x=%26%23";
+    const top = addresses((await get(`/hls/asked/index.m3u8?${query}`)).text);
+    expect(top).toEqual(["1_2/index.m3u8?user=anna+b&x=%26%23&tkn=t"]);
+    const names = addresses((await get(`/hls/asked/${top[0]}`)).text);
+    expect(names.length).toBe(3);
+    for (const name of names) expect(name).toMatch(/^\d+_\w+\.ts\?user=anna\+b&x=%26%23&tkn=t$/);
+    // Nobody can make us repeat a whole novel on each line.
+    expect(addresses((await get(`/hls/asked/index.m3u8?x=${"y".repeat(3000)}`)).text)).toEqual(["1_2/index.m3u8?tkn=t"]);
+    // Segments without a token stay the same for all.
+    answer = async () => ({ urlToken: undefined });
+    expect(addresses((await get("/hls/asked/index.m3u8?user=anna")).text)).toEqual(["1_2/index.m3u8?user=anna"]);
+    for (const name of addresses((await get("/hls/asked/1_2/index.m3u8?user=anna")).text)) expect(name).toMatch(/^\d+_\w+\.ts$/);
+  });
+
   it("answers what is not there with a text, and other methods not at all", async () => {
     feed(9.5);
     for (const tracks of ["9_9", "1_9", "7"]) {

@@ -3,7 +3,7 @@ import type { Clock } from "../../base/time.ts";
 import type { Stream } from "../../streams/stream.ts";
 import { type Admission, type Host, type HttpExchange, httpAccess } from "../protocol.ts";
 import { type FragmentList, Packager } from "./packager.ts";
-import { withToken } from "./playlist.ts";
+import { withQuery } from "./playlist.ts";
 
 /** The protocol's part of the configuration. */
 export type HlsOptions = {
@@ -24,6 +24,10 @@ const playlistHeaders = {
   Expires: "0",
 } as const;
 const textHeaders = { "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store" } as const;
+/** Where a viewer's token may stand in a query; playlists carry it as `tkn`. */
+const tokenNames: ReadonlySet<string> = new Set(["tkn", "jwt", "sid", "sessId"]);
+/** A longer query is not repeated on each line of a playlist. */
+const longestQuery = 2048;
 /** Least time that caches may keep a segment, in seconds. */
 const minAge = 10;
 
@@ -60,13 +64,15 @@ export class HlsPlayer {
     const list = await fragmentsOf(stream, admission, exchange, this.#host.clock, this.#options.startWaitMs);
     if (asked.tracks === undefined) {
       const text = await packager.multivariant(list);
-      return send(exchange, admission, playlistHeaders, withToken(text, admission.urlToken));
+      return send(exchange, admission, playlistHeaders, withQuery(text, ownQuery(exchange, admission)));
     }
     const selection = packager.select(asked.tracks, list);
     if (!selection)
       return refuse(exchange, admission, `no track ${asked.tracks.replace("_", " or ")} plays here; the addresses are in ../index.m3u8`);
     if (asked.file === undefined) {
-      return send(exchange, admission, playlistHeaders, withToken(packager.playlist(selection, list), admission.urlToken));
+      // Segments without tokens are the same for all and may be cached: a viewer's query would keep them apart.
+      const query = admission.urlToken === undefined ? "" : ownQuery(exchange, admission);
+      return send(exchange, admission, playlistHeaders, withQuery(packager.playlist(selection, list), query));
     }
     const segment = await packager.segment(selection, asked.file, list);
     if (!segment) return refuse(exchange, admission, "the requested segment is not kept any more (or never was); reload the playlist");
@@ -84,6 +90,18 @@ export class HlsPlayer {
     void stream.closed.then(() => packager.clear());
     return packager;
   }
+}
+
+/**
+ * What the viewer's next requests carry: the parameters that it came with, and its token. Whoever decides may be asked
+ * again at any of them (after `stop_sessid`, or when an answer is not good any more), and needs the same to go by.
+ */
+function ownQuery(exchange: HttpExchange, admission: Admission<Stream>): string {
+  const own = new URLSearchParams(exchange.url.search);
+  for (const name of [...own.keys()]) if (tokenNames.has(name) || name.startsWith("_HLS_")) own.delete(name);
+  const text = own.toString();
+  const parts = [text.length > longestQuery ? "" : text, admission.urlToken === undefined ? "" : `tkn=${admission.urlToken}`];
+  return parts.filter((part) => part !== "").join("&");
 }
 
 /** A token in the address must not come out of a cache for somebody else, and neither must one in a cookie. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Fragment } from "../../streams/stream.ts";
-import { mediaPlaylist, multivariantPlaylist, withToken } from "./playlist.ts";
+import { mediaPlaylist, multivariantPlaylist, withQuery } from "./playlist.ts";
 
 const fragment = (sequence: number, duration: number, discontinuity = false): Fragment => ({
   sequence,
@@ -86,10 +86,9 @@ describe("a multivariant playlist", () => {
 `);
   });
 
-  it("carries the viewer's token on each address, whatever is in it", () => {
-    expect(withToken("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", encodeURIComponent("a&b\n$&ü"))).toBe(
-      "#EXTM3U\n1.ts?tkn=a%26b%0A%24%26%C3%BC\n#EXT-X-ENDLIST\n2.ts?tkn=a%26b%0A%24%26%C3%BC\n",
-    );
-    expect(withToken("1.ts\n", undefined)).toBe("1.ts\n");
+  it("carries the viewer's query on each address, whatever is in it", () => {
+    const query = `user=$%26&tkn=${encodeURIComponent("a&b\n$&ü")}`;
+    expect(withQuery("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", query)).toBe(`#EXTM3U\n1.ts?${query}\n#EXT-X-ENDLIST\n2.ts?${query}\n`);
+    expect(withQuery("1.ts\n", "")).toBe("1.ts\n");
   });
 });

@@ -63,8 +63,7 @@ export function isBreak(fragment: Fragment): boolean {
   return fragment.discontinuity && fragment.sequence > 0;
 }
 
-/** The same playlist with the viewer's token on every address in it. */
-export function withToken(playlist: string, token: string | undefined): string {
-  if (token === undefined) return playlist;
-  return playlist.replace(/^[^#\n].*$/gm, `$&?tkn=${token.replaceAll("$", "$$$$")}`);
+/** The same playlist with the viewer's query on every address in it; nothing is added for an empty one. */
+export function withQuery(playlist: string, query: string): string {
+  return query === "" ? playlist : playlist.replace(/^[^#\n].*$/gm, (uri) => `${uri}?${query}`);
 }
