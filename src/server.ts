@@ -168,6 +168,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     sessions,
     triggers,
     journal,
+    outbox,
     reloadStatus: reloader.status,
     log,
     logEntries: log.entries,

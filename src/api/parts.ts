@@ -8,6 +8,7 @@ import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
 import type { TriggerBus } from "../triggers/bus.ts";
 import type { Journal } from "../triggers/journal.ts";
+import type { Outbox } from "../triggers/outbox.ts";
 
 /** A port that the server listens on. */
 export type ListeningPort = { readonly connector: string; readonly host: string; readonly port: number };
@@ -19,6 +20,7 @@ export type ApiParts = {
   readonly sessions: Sessions;
   readonly triggers: TriggerBus;
   readonly journal: Journal;
+  readonly outbox: Outbox;
   /** What became of the configuration's file. */
   readonly reloadStatus: () => ReloadStatus;
   readonly log: Log;

@@ -9,6 +9,7 @@ import { answerText, callbackOf, findCommand } from "./command.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
 import type { ApiParts } from "./parts.ts";
+import { outboxRoutes } from "./rest/outbox.ts";
 import { type Bindings, createRest } from "./rest/rest.ts";
 import { triggerRoutes } from "./rest/triggers.ts";
 
@@ -48,6 +49,7 @@ export function createApi(parts: ApiParts): Api {
   });
   const rest = createRest(parts, authorizer);
   triggerRoutes(rest, parts);
+  outboxRoutes(rest, parts.outbox);
   rest.all("*", (context) => context.json({ error: `There is no ${context.req.method} ${context.req.path}` }, 404));
   app.route("/api/v1", rest);
   app.get("/healthz", (context) => context.text("ok", 200, uncached));

@@ -90,8 +90,13 @@ export function entryPolicy(name: TriggerName, entry: HandlerEntry): FailurePoli
 
 /** The handler for log lines: of a URL only scheme, host and path, for the rest may hold a secret. */
 export function handlerLabel(entry: HandlerEntry): string {
-  if (!isUrl(entry.handler)) return entry.handler;
-  const url = new URL(entry.handler);
+  return addressLabel(entry.handler);
+}
+
+/** An address without what may be secret. */
+export function addressLabel(handler: string): string {
+  if (!isUrl(handler)) return handler;
+  const url = new URL(handler);
   return `${url.origin}${url.pathname}`;
 }
 

@@ -17,7 +17,9 @@ import { createSessions } from "../../src/sessions/sessions.ts";
 import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
 import { createTriggers } from "../../src/triggers/bus.ts";
 import { openJournal } from "../../src/triggers/journal.ts";
+import { createOutbox } from "../../src/triggers/outbox.ts";
 import { FakeClock } from "./fake-clock.ts";
+import { createMemoryLetters } from "./memory-letters.ts";
 
 /** Stands in for what plays: the API only reads a few facts of it. */
 export type PlayingStream = { state?: StreamState; lastMs?: number; unix?: number; tracks?: number; health?: Record<string, unknown> };
@@ -52,7 +54,15 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
   const folder = mkdtempSync(joinPath(tmpdir(), "sluice-api-"));
   const journal = openJournal({ directory: folder, clock, log });
-  const triggers = createTriggers({ log, clock, identity: { version: "0.1.0", instance: "a", pid: 1, serverId: () => "" }, journal });
+  const letters = createMemoryLetters();
+  const outbox = createOutbox({ store: letters, clock, log, limits: { attempts: 1, drainMs: 0 } });
+  const triggers = createTriggers({
+    log,
+    clock,
+    identity: { version: "0.1.0", instance: "a", pid: 1, serverId: () => "" },
+    journal,
+    outbox,
+  });
   const listening: ListeningPort[] = [
     { connector: "HTTP", host: "127.0.0.1", port: 8080 },
     { connector: "RTMP", host: "127.0.0.1", port: 1935 },
@@ -66,6 +76,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     sessions,
     triggers,
     journal,
+    outbox,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     log,
     logEntries: () => lines,
@@ -87,6 +98,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     sessions,
     triggers,
     journal,
+    outbox,
     configuration,
     streams,
     lines,
