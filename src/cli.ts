@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
+import { lintCommand } from "./cli/lint.ts";
 import { createConfigSource } from "./config/source.ts";
 import { startServer } from "./server.ts";
 
@@ -53,6 +54,7 @@ program
   .action(async (flags: ServeFlags) => {
     process.exitCode = await serve(flags);
   });
+program.addCommand(lintCommand());
 
 try {
   await program.parseAsync();
