@@ -144,10 +144,11 @@ export class Play {
   #askOf({ request, asked, host }: Visit, identity: Identity): Ask {
     const { triggers, agentTags, ends } = this.#options;
     const { stream, token, protocol, url } = identity;
-    return async (sessionId, first) => {
+    return async (sessionId, first, known) => {
       if (first) agentTags.add(sessionId, request.headers["user-agent"]);
       if (!triggers.wants("USER_NEW", stream)) return allow();
       if (first) await ends.beforeStart(sessionId, identity);
+      if (known) return known;
       const payload = { stream, host, token, protocol, url, sessionId, ...detailsOf(request, asked, !first) };
       const verdict = await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
       if (first && verdict.kind === "deny") ends.refused(sessionId);

@@ -1,5 +1,6 @@
 import { SluiceError } from "../base/errors.ts";
 import type { StreamName } from "../base/stream-name.ts";
+import type { Grant } from "./grants.ts";
 import type { Flow } from "./history.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
 
@@ -69,8 +70,16 @@ export class Entry {
   question: Promise<void> | undefined;
   /** True when the question that is out has to be asked once more, as rules have changed meanwhile. */
   stale = false;
-  /** Monotonic ms of the next question of `recheckEvery`. */
+  /** Monotonic ms of the next question: of `recheckEvery`, or when `ttl` is over. */
   recheckAt = Number.POSITIVE_INFINITY;
+  /** Monotonic ms: from here on (`ttl` and `staleFor` are over) nobody is let in without a new answer. */
+  goodUntil = Number.POSITIVE_INFINITY;
+  /** Monotonic ms of the answer that it lives by. */
+  answeredAt = 0;
+  /** That answer, when others live by it, too. */
+  grant: Grant | undefined;
+  /** Who the viewer is, as USER_NEW said. */
+  user = "";
   up = 0;
   down = 0;
   positionMs = 0;
@@ -190,6 +199,7 @@ export class Entry {
       upPerSecond: this.#rate(this.up, this.#upMarks),
       downPerSecond: this.#rate(this.down, this.#downMarks),
       tags: [...this.#tags],
+      user: this.user,
     };
   }
 

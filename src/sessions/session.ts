@@ -36,8 +36,11 @@ export type Identity = {
   readonly url: string;
 };
 
-/** Asks USER_NEW; `first` is false when a session that was let in is asked about again. */
-export type Ask = (sessionId: string, first: boolean) => Promise<Verdict>;
+/**
+ * Asks USER_NEW; `first` is false when a session that was let in is asked about again. `known` is a yes that holds for this
+ * session already (`scope`): nobody is asked, it comes back after what has to happen before a session begins.
+ */
+export type Ask = (sessionId: string, first: boolean, known?: Verdict) => Promise<Verdict>;
 
 /** One connection's part in a session. Dispose when the connection or request is over. */
 export interface SessionConnection extends Disposable {
@@ -69,6 +72,8 @@ export type SessionView = {
   readonly upPerSecond: number;
   readonly downPerSecond: number;
   readonly tags: readonly string[];
+  /** Who the viewer is, as USER_NEW said; empty if it did not. */
+  readonly user: string;
 };
 
 /** Everything USER_END, the access log and the API need of a session that has ended. Lists are sorted. */
@@ -116,6 +121,8 @@ export interface Sessions extends AsyncDisposable {
    * Joins the session of this identity, or begins it. For a new viewer `ask` is called once while other connections of the
    * same identity wait for the same answer. Rejects with `SluiceError` "access.denied" (its message is the reason) when
    * the answer is or was no; a no holds for 600 seconds.
+   * The answer may say otherwise: `ttl` (the yes ends and is asked for again; after that and `staleFor` new connections wait
+   * for the answer, and a failure ends the session as a no does), `scope` (the answer holds for others, too), `denyFor`.
    */
   join(identity: Identity, ask: Ask): Promise<SessionConnection>;
   get(id: string): SessionView | undefined;

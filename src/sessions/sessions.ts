@@ -2,23 +2,24 @@ import type { Allow, Deny, Verdict } from "../base/decision.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
-import { type Clock, type Duration, durationMs } from "../base/time.ts";
+import type { Clock } from "../base/time.ts";
+import { failureMs, lifeOfNo, lifeOfYes } from "./answer-life.ts";
+import { atMost, Due } from "./due.ts";
 import { Entry, type Part } from "./entry.ts";
+import { type Grant, Grants } from "./grants.ts";
 import { History } from "./history.ts";
 import { sessionId, sessionMode } from "./identity.ts";
 import { Refusals } from "./refusals.ts";
 import type { Ask, Identity, SessionEnd, SessionSettings, Sessions, SessionView, StreamCounters } from "./session.ts";
 import { StreamBook } from "./stream-book.ts";
 
-/** A no holds this long if its handler does not say how long. */
-const refusalMs = 600_000;
-/** After a handler's failure the viewer may be asked about again this soon. */
-const failureMs = 5_000;
 /** Ended sessions stay visible this long. */
 const memoryMs = 600_000;
 const mostEnded = 20_000;
-/** Questions that `invalidate` and rechecks have out at the same time. */
+/** Questions that `invalidate`, and those that are due, have out at the same time. */
 const mostQuestions = 64;
+/** Milliseconds between two looks for answers that nobody needs any more. */
+const sweepMs = 60_000;
 
 export type SessionsOptions = {
   readonly clock: Clock;
@@ -44,6 +45,10 @@ class Registry implements Sessions {
   readonly #settings: () => SessionSettings;
   readonly #live = new Map<string, Entry>();
   readonly #refused: Refusals;
+  readonly #grants = new Grants();
+  /** Sessions whose question is due, in their order. */
+  readonly #due = new Due<Entry>(mostQuestions, (entry) => this.#recheck(entry));
+  #sweepAt = 0;
   readonly #book = new StreamBook();
   readonly #history: History;
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
@@ -72,9 +77,13 @@ class Registry implements Sessions {
       if (this.#closed) throw new SluiceError("access.ended", "The server is shutting down.");
       const entry = this.#live.get(id);
       if (entry?.question && entry.state === "checking") await entry.question;
-      else if (entry) return this.#connect(entry, identity);
-      else if (identity.type === "viewer") await this.#begin(id, identity, ask);
-      else this.#admit(this.#create(id, identity, ask));
+      else if (entry && (this.#now() < entry.goodUntil || (await this.#renewed(entry)))) return this.#connect(entry, identity);
+      else if (entry) continue;
+      else if (identity.type === "viewer") {
+        const begun = await this.#begin(id, identity, ask);
+        // It may have been stopped in between; what it was let in by may be over, as nobody asks for a yes twice.
+        if (this.#live.get(id) === begun) return this.#connect(begun, identity);
+      } else this.#admit(this.#create(id, identity, ask));
     }
   }
 
@@ -84,7 +93,7 @@ class Registry implements Sessions {
     const refusal = this.#refused.get(id, this.#now());
     if (!refusal) return this.#ended.findLast(({ end }) => end.id === id)?.end;
     const { stream, protocol, address, startedAt } = refusal;
-    const nothing = { seconds: 0, positionMs: 0, up: 0, down: 0, upPerSecond: 0, downPerSecond: 0, tags: [] };
+    const nothing = { seconds: 0, positionMs: 0, up: 0, down: 0, upPerSecond: 0, downPerSecond: 0, tags: [], user: "" };
     return { id, type: "viewer", state: "denied", token: "", protocol, host: address, stream, startedAt, ...nothing };
   }
 
@@ -95,6 +104,7 @@ class Registry implements Sessions {
   async invalidate(streams: readonly StreamName[]): Promise<number> {
     const wanted = new Set(streams);
     const forgotten = this.#refused.forget(wanted);
+    this.#grants.forget(wanted);
     const touched = [...this.#live.values()].filter((entry) => entry.identity.type === "viewer" && entry.watches(wanted));
     await atMost(mostQuestions, touched, (entry) => this.#recheck(entry));
     return forgotten + touched.length;
@@ -174,21 +184,26 @@ class Registry implements Sessions {
     return part;
   }
 
-  /** Refuses whom a no still holds, else asks. Returns when the session was let in; throws when it was not. */
-  async #begin(id: string, identity: Identity, ask: Ask): Promise<void> {
+  /** Refuses whom a no still holds, else asks. Gives the session that was let in; throws when it was not. */
+  async #begin(id: string, identity: Identity, ask: Ask): Promise<Entry> {
     const refusal = this.#refused.get(id, this.#now());
     if (refusal) throw new SluiceError("access.denied", refusal.reason);
+    const known = this.#grants.find(identity, "", this.#now());
+    if (known?.verdict.kind === "deny") throw new SluiceError("access.denied", known.verdict.reason);
     const entry = this.#create(id, identity, ask);
-    entry.question = this.#check(entry);
+    entry.question = this.#check(entry, known);
     await entry.question;
+    return entry;
   }
 
-  async #check(entry: Entry): Promise<void> {
+  async #check(entry: Entry, known: Grant | undefined): Promise<void> {
     let verdict: Verdict;
+    let held = known;
     try {
       do {
+        if (entry.stale) held = undefined;
         entry.stale = false;
-        verdict = await entry.ask(entry.id, true);
+        verdict = await entry.ask(entry.id, true, held?.verdict);
       } while (entry.stale && !this.#closed);
     } catch (error) {
       this.#live.delete(entry.id);
@@ -200,7 +215,7 @@ class Registry implements Sessions {
     }
     if (verdict.kind === "allow") {
       this.#admit(entry);
-      this.#plan(entry, verdict);
+      this.#plan(entry, verdict, verdict === held?.verdict ? held : undefined);
       return;
     }
     this.#live.delete(entry.id);
@@ -208,8 +223,15 @@ class Registry implements Sessions {
     throw new SluiceError("access.denied", verdict.reason);
   }
 
+  /** Waits for a new answer on a session whose yes is over. False when it may not go on. */
+  async #renewed(entry: Entry): Promise<boolean> {
+    await (entry.question ?? this.#recheck(entry));
+    return this.#live.get(entry.id) === entry;
+  }
+
   /** Asks again about a session. Who was let in stays connected meanwhile. Never rejects. */
   async #recheck(entry: Entry): Promise<void> {
+    this.#due.delete(entry);
     if (entry.question) {
       entry.stale = true;
       await entry.question.catch(() => undefined);
@@ -221,49 +243,94 @@ class Registry implements Sessions {
 
   async #askAgain(entry: Entry): Promise<void> {
     entry.recheckAt = Number.POSITIVE_INFINITY;
-    let verdict: Verdict;
-    try {
-      do {
-        entry.stale = false;
-        verdict = await entry.ask(entry.id, false);
-      } while (entry.stale && this.#live.get(entry.id) === entry);
-    } catch (error) {
-      verdict = { kind: "deny", reason: messageOf(error), failed: true };
-    } finally {
-      entry.question = undefined;
+    const { grant } = entry;
+    let held = this.#newerGrant(entry);
+    let verdict = held?.verdict;
+    // Another session of the same scope is asking: its answer is for this one, too, and so is its failure.
+    for (let asking = grant?.question; !verdict && asking; asking = grant?.question) {
+      const told = await asking;
+      held = this.#newerGrant(entry);
+      verdict = held?.verdict ?? (told.kind === "deny" && told.failed ? told : undefined);
     }
-    if (this.#live.get(entry.id) !== entry) return;
-    if (verdict.kind === "allow") return this.#plan(entry, verdict);
-    if (verdict.failed) {
+    if (!verdict) {
+      const question = this.#ask(entry);
+      if (grant) grant.question = question;
+      verdict = await question;
+      if (grant?.question === question) grant.question = undefined;
+    }
+    entry.question = undefined;
+    if (this.#live.get(entry.id) === entry) this.#settle(entry, verdict, held);
+  }
+
+  /** The answer, asked for until it is newer than the last `invalidate`. Never rejects. */
+  async #ask(entry: Entry): Promise<Verdict> {
+    try {
+      for (;;) {
+        entry.stale = false;
+        const verdict = await entry.ask(entry.id, false);
+        if (!entry.stale || this.#live.get(entry.id) !== entry) return verdict;
+      }
+    } catch (error) {
+      return { kind: "deny", reason: messageOf(error), failed: true };
+    }
+  }
+
+  #settle(entry: Entry, verdict: Verdict, held: Grant | undefined): void {
+    if (verdict.kind === "allow") return this.#plan(entry, verdict, held);
+    const now = this.#now();
+    if (verdict.failed && now < entry.goodUntil) {
       this.#log.write("WARN", "USER_NEW failed for a session that was let in before; it goes on", { stream: entry.identity.stream });
-      entry.recheckAt = this.#now() + failureMs;
+      entry.recheckAt = Math.min(now + failureMs, entry.goodUntil);
       return;
     }
     this.#refuse(entry, verdict);
     this.#end(entry, new SluiceError("access.denied", verdict.reason));
   }
 
-  /** When a yes wants to be asked again. */
-  #plan(entry: Entry, { recheckEvery }: Allow): void {
-    entry.recheckAt = recheckEvery === undefined ? Number.POSITIVE_INFINITY : this.#now() + this.#span(recheckEvery, refusalMs);
+  /** A fresh answer that another session of the same scope has got since. */
+  #newerGrant({ grant, identity, user, answeredAt }: Entry): Grant | undefined {
+    if (!grant) return undefined;
+    const now = this.#now();
+    const found = this.#grants.find(identity, user, now);
+    return found && found !== grant && found.at >= answeredAt && now < found.freshUntil ? found : undefined;
   }
 
-  #refuse(entry: Entry, { reason, denyFor, failed }: Deny): void {
-    const life = denyFor === undefined ? (failed ? failureMs : refusalMs) : this.#span(denyFor, refusalMs);
-    if (life > 0) this.#refused.add(entry.id, entry.identity, reason, entry.startedAt, this.#now() + life);
+  /** The life of a yes. `held`: the answer that others have got; a new one with a scope is kept for them. */
+  #plan(entry: Entry, verdict: Allow, held: Grant | undefined): void {
+    const { user, tags = [] } = verdict;
+    const now = this.#now();
+    const life = lifeOfYes(verdict, held?.at ?? now, now, this.#log);
+    entry.answeredAt = life.at;
+    entry.goodUntil = life.until;
+    entry.recheckAt = life.recheckAt;
+    if (user !== undefined) entry.user = user;
+    for (const tag of tags) {
+      if (!entry.tag(tag)) this.#log.write("WARN", "A session has no room for another tag", { stream: entry.identity.stream });
+    }
+    const grant = held ?? this.#grants.keep(entry.identity, verdict, life);
+    if (grant) this.#grants.hold(grant, entry.id);
+    if (entry.grant && entry.grant !== grant) this.#grants.release(entry.grant, entry.id);
+    entry.grant = grant;
   }
 
-  #span(duration: Duration, otherwise: number): number {
-    try {
-      return durationMs(duration);
-    } catch (error) {
-      this.#log.write("WARN", `USER_NEW answered with a wrong duration, ${otherwise / 1000} s are taken: ${messageOf(error)}`);
-      return otherwise;
+  /** Remembers a no, and ends who watches under its scope. */
+  #refuse(entry: Entry, verdict: Deny): void {
+    const { reason, failed } = verdict;
+    const life = lifeOfNo(verdict, this.#log);
+    const at = this.#now();
+    if (life > 0) this.#refused.add(entry.id, entry.identity, reason, entry.startedAt, at + life);
+    const grant = failed ? undefined : this.#grants.keep(entry.identity, verdict, { at, freshUntil: at + life, until: at + life });
+    if (!grant) return;
+    for (const other of [...this.#live.values()]) {
+      const meant = other !== entry && other.state === "accepted" && other.identity.type === "viewer";
+      if (meant && this.#grants.covers(grant, other.identity, other.user)) this.#end(other, new SluiceError("access.denied", reason));
     }
   }
 
   #end(entry: Entry, error: SluiceError): void {
     this.#live.delete(entry.id);
+    this.#due.delete(entry);
+    if (entry.grant) this.#grants.release(entry.grant, entry.id);
     const end = entry.end();
     entry.state = "ended";
     this.#ended.push({ at: this.#now(), end });
@@ -303,9 +370,13 @@ class Registry implements Sessions {
     for (const entry of this.#live.values()) {
       if (entry.state !== "accepted") continue;
       if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
-      else if (now >= entry.recheckAt) void this.#recheck(entry);
+      else if (now >= entry.recheckAt && !entry.question) this.#due.add(entry);
     }
     this.#refused.expire(now);
+    if (now >= this.#sweepAt) {
+      this.#sweepAt = now + sweepMs;
+      this.#grants.expire(now);
+    }
     const old = this.#ended.findIndex(({ at }) => now - at < memoryMs);
     if (old !== 0) this.#ended = old < 0 ? [] : this.#ended.slice(old);
   }
@@ -314,13 +385,4 @@ class Registry implements Sessions {
 function listen<F>(listeners: Set<F>, run: F): Disposable {
   listeners.add(run);
   return { [Symbol.dispose]: () => void listeners.delete(run) };
-}
-
-/** Runs `work` for all items, at most `limit` at the same time. */
-async function atMost<T>(limit: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
 }
