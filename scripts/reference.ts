@@ -1,12 +1,17 @@
 // Writes every generated reference page: node scripts/reference.ts. Tests fail while a page differs from what is written here.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { errorCodes } from "../src/base/errors.ts";
 import { protocols } from "../src/protocols.ts";
 import { triggerReference } from "../src/triggers/reference.ts";
 
+/** Calls that a MistServer was recorded to make. */
+const exchanges = JSON.parse(readFileSync(new URL("../test/fixtures/golden/exchanges.json", import.meta.url), "utf8")) as Parameters<
+  typeof triggerReference
+>[0];
+
 /** The page's path in the checkout, and what makes its text. Add a line for another page. */
 export const referencePages: Readonly<Record<string, () => string>> = {
-  "docs/reference/triggers.md": triggerReference,
+  "docs/reference/triggers.md": () => triggerReference(exchanges),
   "docs/reference/errors.md": errorReference,
   "docs/reference/protocols.md": protocolReference,
 };

@@ -24,8 +24,8 @@ export interface Connectors extends AsyncDisposable {
   readonly httpPort: number;
   protocols(): readonly Protocol[];
   open(): readonly OpenPort[];
-  /** Fires OUTPUT_START for each port, and follows the configuration from now on. */
-  announce(): Promise<void>;
+  /** Fires OUTPUT_START for each port, one after the other, and follows the configuration from now on. Nobody waits for it. */
+  announce(): void;
 }
 
 type Serving = {
@@ -93,11 +93,11 @@ class Registry implements Connectors {
     this.#http = await host.listenHttp();
   }
 
-  async announce(): Promise<void> {
+  announce(): void {
     const { configuration, protocols } = this.#options;
     const http = connectorEntries(configuration.settings, protocols).find((entry) => entry.connector === "HTTP");
-    if (http) await this.#tell("OUTPUT_START", http);
-    for (const { entry, port } of this.#serving) if (port !== undefined) await this.#tell("OUTPUT_START", entry);
+    const own = this.#serving.filter(({ port }) => port !== undefined).map(({ entry }) => entry);
+    for (const entry of http ? [http, ...own] : own) this.#changes = this.#changes.then(() => this.#tell("OUTPUT_START", entry));
     this.#following = configuration.onChange((now, before) => {
       const [entries, old] = [connectorEntries(now, protocols), connectorEntries(before, protocols)];
       if (JSON.stringify(entries) !== JSON.stringify(old)) this.#changes = this.#changes.then(() => this.#follow(entries, now));

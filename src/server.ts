@@ -185,7 +185,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
 
   const started = await triggers.fire("SYSTEM_START", { version });
   if (started.kind === "deny") throw new SluiceError("access.denied", `a handler of SYSTEM_START said no: ${started.reason}`);
-  await serving.announce();
+  serving.announce();
 
   const everything = opened.move();
   let ending: Promise<void> | undefined;

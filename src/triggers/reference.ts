@@ -31,18 +31,27 @@ export function triggerCapabilities(): Record<string, TriggerCapability> {
   );
 }
 
-/** The page docs/reference/triggers.md. */
-export function triggerReference(): string {
+/** One call of a handler as it was recorded: what led to it, the payload, the answer; the headers where they are to be shown. */
+export type RecordedExchange = {
+  readonly how: string;
+  readonly body: string;
+  readonly reply: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+/** The page docs/reference/triggers.md, with the exchanges that were recorded from a MistServer. */
+export function triggerReference(exchanges: Readonly<Partial<Record<TriggerName, RecordedExchange>>>): string {
   const all = rows();
   return `${[
     "# Triggers",
     "<!-- Written by `node scripts/reference.ts` from src/triggers/table.ts. Change the table, not this page. -->",
     intro,
     "| trigger | kind | fired | when |",
-    ...[["---", "---", "---", "---"], ...all.map(([name, row]) => [link(name), row.answer, row.fired ? "yes" : "not yet", row.when])].map(
-      (cells) => `| ${cells.join(" | ")} |`,
-    ),
-    ...all.map(([name, definition]) => section(name, definition)),
+    ...[
+      ["---", "---", "---", "---"],
+      ...all.map(([name, row]) => [link(name), row.answer, row.fired ? "yes" : `no: ${row.unfired}`, row.when]),
+    ].map((cells) => `| ${cells.join(" | ")} |`),
+    ...all.map(([name, definition]) => section(name, definition, exchanges[name])),
   ]
     .join("\n\n")
     .replaceAll("|\n\n|", "|\n|")}\n`;
@@ -60,9 +69,9 @@ When a handler fails (it throws, is late, cannot be reached, answers with anothe
 
 The payload of HTTP and executable handlers is text, one line for each field in the order below. Control characters in a text are percent-encoded: no field can add a line. Functions get the fields by name.`;
 
-function section(name: TriggerName, definition: TriggerDefinition): string {
+function section(name: TriggerName, definition: TriggerDefinition, exchange: RecordedExchange | undefined): string {
   const facts = [
-    `When: ${definition.when}.${definition.fired ? "" : " Sluice does not fire it yet."}`,
+    `When: ${definition.when}.${definition.fired ? "" : ` Sluice does not fire it: ${definition.unfired}.`}`,
     `* Kind: ${definition.answer}. ${definition.action}`,
     ...(definition.empty ? [`* Empty answer: ${definition.empty === "deny" ? "no" : "the value stays"}.`] : []),
     ...(definition.fail ? [`* When a handler fails and says nothing about that: ${definition.fail === "deny" ? "no" : "yes"}.`] : []),
@@ -78,7 +87,35 @@ function section(name: TriggerName, definition: TriggerDefinition): string {
     const optional = definition.optional?.includes(field) ? ", may be absent" : "";
     return `| ${index + 1} | \`${field}\` | ${kinds[kind]}${optional} |`;
   });
-  return [`## ${name}`, first, others.join("\n"), ["| line | field | kind |", "| --- | --- | --- |", ...fields].join("\n")].join("\n\n");
+  const table = ["| line | field | kind |", "| --- | --- | --- |", ...fields].join("\n");
+  return [`## ${name}`, first, others.join("\n"), table, typeText(name, definition), exchangeText(name, exchange)].join("\n\n");
+}
+
+const types: Readonly<Record<FieldKind, string>> = { text: "string", integer: "number", json: "unknown" };
+const answers: Readonly<Record<TriggerDefinition["answer"], string>> = {
+  verdict: "Yes | Deny | boolean",
+  rewrite: "Rewrite | Keep | Deny | string",
+  notify: "void",
+};
+
+/** The handler's type as an editor shows it. */
+function typeText(name: TriggerName, definition: TriggerDefinition): string {
+  const fields = Object.entries(definition.fields).map(
+    ([field, kind]) => `  readonly ${field}${definition.optional?.includes(field) ? "?" : ""}: ${types[kind]};`,
+  );
+  const request = definition.request ? " & RequestDetails" : "";
+  const answer = definition.life ? "Allow | Deny | boolean" : answers[definition.answer];
+  const lines = [`// Handler<"${name}">`, "(payload: {", ...fields, `}${request}, context: HandlerContext) => ${answer}`];
+  return ["```ts", `${lines.join("\n")} | Promise<${answer}>`, "```"].join("\n");
+}
+
+/** A recorded call; very long lines were cut. */
+function exchangeText(name: TriggerName, exchange: RecordedExchange | undefined): string {
+  if (!exchange) return "No exchange was recorded.";
+  const { how, body, reply, headers = { "X-Trigger": name } } = exchange;
+  const head = Object.entries(headers).map(([header, value]) => `${header}: ${value}`);
+  const answer = `HTTP/1.1 200 OK\n\n${reply}`.trimEnd();
+  return [`Recorded (${how}):`, "", "```http", "POST / HTTP/1.1", ...head, "", body, "", answer, "```"].join("\n");
 }
 
 function filterWords({ filter, filterOnBase }: TriggerDefinition): string {

@@ -6,7 +6,7 @@
  * `empty`: what an empty answer to a rewrite means. `fail`: what holds when a handler fails and says nothing about failure:
  * who asks for access is refused, the server's own life goes on, a rewrite keeps its value.
  * `filter`: the field that stream filters look at; none when filters do not apply.
- * `fired` is false while the feature that would fire it is not there.
+ * `fired` is false while the feature that would fire it is not there; `unfired` says which one that is.
  */
 export type FieldKind = "text" | "integer" | "json";
 
@@ -35,6 +35,7 @@ export type TriggerDefinition = {
   /** Native handlers also get the client's request: query, headers, cookies. */
   readonly request?: true;
   readonly fired: boolean;
+  readonly unfired?: string;
   readonly when: string;
   /** MistServer's class in `capabilities.triggers`. */
   readonly response: "always" | "when-blocking" | "ignored";
@@ -90,17 +91,17 @@ export const triggers = {
   OUTPUT_START: {
     answer: "notify",
     fields: { config: "json" },
-    fired: false,
+    fired: true,
     response: "ignored",
-    when: "a protocol has begun to listen",
+    when: "a connector with a port of its own listens: after the start, and when it was added while the server runs",
     action: "None.",
   },
   OUTPUT_STOP: {
     answer: "notify",
     fields: { config: "json" },
-    fired: false,
+    fired: true,
     response: "ignored",
-    when: "a protocol has stopped listening",
+    when: "a connector was taken away while the server runs and takes no more connections; not when the server ends",
     action: "None.",
   },
   STREAM_ADD: {
@@ -109,10 +110,10 @@ export const triggers = {
     actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", config: "json" },
-    fired: false,
+    fired: true,
     response: "always",
     when: "before a new stream is configured through the API",
-    action: "No: it is not added.",
+    action: "No: it is not added; the log says so.",
   },
   STREAM_CONFIG: {
     answer: "verdict",
@@ -120,10 +121,10 @@ export const triggers = {
     actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", config: "json" },
-    fired: false,
+    fired: true,
     response: "always",
     when: "before a stream's configuration changes through the API",
-    action: "No: the old configuration stays.",
+    action: "No: the old configuration stays; the log says so.",
   },
   STREAM_REMOVE: {
     answer: "verdict",
@@ -131,10 +132,10 @@ export const triggers = {
     actions: ["deny"],
     filter: "stream",
     fields: { stream: "text" },
-    fired: false,
+    fired: true,
     response: "always",
     when: "before a stream's configuration is removed through the API",
-    action: "No: it stays.",
+    action: "No: it stays; the log says so.",
   },
   STREAM_LOAD: {
     answer: "verdict",
@@ -215,7 +216,7 @@ export const triggers = {
     ordered: true,
     fired: true,
     response: "ignored",
-    when: "a live stream's buffer became FULL, DRY, RECOVER or EMPTY",
+    when: "a live stream's buffer became FULL, DRY, RECOVER or EMPTY; the third line of EMPTY is the last media time, ms, when the server ended the stream, and is left out when the publisher left",
     action: "None.",
   },
   STREAM_END: {
@@ -239,9 +240,9 @@ export const triggers = {
     answer: "notify",
     filter: "stream",
     fields: { stream: "text", source: "text", binary: "text", pid: "integer", code: "text", reason: "text" },
-    fired: false,
+    fired: true,
     response: "ignored",
-    when: "an input ended with an error",
+    when: "an input could not be opened, was refused by STREAM_READY, could not be read on, or was ended by LIVE_BANDWIDTH",
     action: "None.",
   },
   RTMP_PUSH_REWRITE: {
@@ -275,6 +276,7 @@ export const triggers = {
     filter: "stream",
     fields: { stream: "text", target: "text" },
     fired: false,
+    unfired: "pushes out and recordings are not there yet",
     response: "when-blocking",
     when: "before a push out or a recording starts",
     action: "A value is the target; none cancels the push.",
@@ -285,6 +287,7 @@ export const triggers = {
     fields: output,
     trailingNewline: true,
     fired: false,
+    unfired: "recordings are not there yet",
     response: "ignored",
     when: "a recording has ended",
     action: "None.",
@@ -294,9 +297,9 @@ export const triggers = {
     filter: "stream",
     fields: output,
     trailingNewline: true,
-    fired: false,
+    fired: true,
     response: "ignored",
-    when: "an output has ended",
+    when: "a lasting output has ended: a viewer of FLV or RTMP (HLS is many requests and has none), or a publisher; the target is empty",
     action: "None.",
   },
   CONN_OPEN: {
@@ -339,10 +342,10 @@ export const triggers = {
     filter: "stream",
     fields: { stream: "text", host: "text", protocol: "text" },
     trailingNewline: true,
-    fired: false,
+    fired: true,
     unlisted: true,
     response: "ignored",
-    when: "an output has reached the end of the media",
+    when: "an output has reached the end of the media, before it is closed",
     action: "None.",
   },
   PLAY_REWRITE: {
@@ -401,10 +404,10 @@ export const triggers = {
     actions: ["deny"],
     filter: "stream",
     fields: { stream: "text", bytesPerSecond: "integer" },
-    fired: false,
+    fired: true,
     response: "always",
-    when: "a live stream's incoming bandwidth has changed",
-    action: "No: the stream is ended.",
+    when: "the bytes per second that all tracks of a live stream bring in have changed, at most once a second",
+    action: "No: the stream is ended and its publisher is told.",
     argument: "Fires only from this many bytes per second on (integer)",
   },
   DEFAULT_STREAM: {
@@ -424,6 +427,7 @@ export const triggers = {
     filter: "stream",
     fields: { id: "integer", stream: "text", target: "text", usedTarget: "text", log: "json", status: "json" },
     fired: false,
+    unfired: "pushes out and recordings are not there yet",
     response: "ignored",
     when: "a push out has ended",
     action: "None.",
@@ -433,8 +437,9 @@ export const triggers = {
     filter: "stream",
     fields: { options: "json", segment: "text", track: "json", first: "text", second: "text" },
     fired: false,
+    unfired: "it is an event of a transcoding service that Sluice does not have",
     response: "ignored",
-    when: "never: Sluice has no such process",
+    when: "a segment was refused by the transcoding service twice",
     action: "None.",
   },
 } as const satisfies Record<string, TriggerDefinition>;
