@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
 import { lintCommand } from "./cli/lint.ts";
+import { outboxCommand } from "./cli/outbox.ts";
 import { createConfigSource } from "./config/source.ts";
 import { startServer } from "./server.ts";
 
@@ -55,6 +56,7 @@ program
     process.exitCode = await serve(flags);
   });
 program.addCommand(lintCommand());
+program.addCommand(outboxCommand({ environment: process.env, print: (text) => void process.stdout.write(`${text}\n`) }));
 
 try {
   await program.parseAsync();

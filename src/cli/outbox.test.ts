@@ -1,57 +1,47 @@
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
-import { outboxCommands } from "./outbox.ts";
+import { startApi, type TestApi } from "../../test/support/api-server.ts";
+import { settle } from "../../test/support/fake-clock.ts";
+import { outboxCommand } from "./outbox.ts";
 
-/** Runs `sluice outbox ...` against an API that answers `answer`. */
-async function run(words: string, answer: unknown, status = 200): Promise<{ printed: string[]; asked: string[] }> {
-  const [printed, asked]: [string[], string[]] = [[], []];
-  const program = new Command().exitOverride();
-  outboxCommands(program, {
-    print: (line) => void printed.push(line),
-    fetch: async (url, init) => {
-      asked.push(`${init?.method} ${String(url)} ${JSON.stringify(init?.headers)}`);
-      if (status === 0) throw new Error("refused");
-      return Response.json(answer, { status });
-    },
-  });
-  await program.parseAsync(words.split(" "), { from: "user" });
-  return { printed, asked };
+/** Runs `sluice outbox ...` against a server's API; gives what was printed. */
+async function run(api: TestApi, ...words: readonly string[]): Promise<string[]> {
+  const printed: string[] = [];
+  const environment = { SLUICE_API: `http://127.0.0.1:${api.port}` };
+  const program = new Command().exitOverride().addCommand(outboxCommand({ environment, print: (text) => void printed.push(text) }));
+  await program.parseAsync(["outbox", ...words], { from: "user" });
+  return printed;
 }
 
-const letter = {
-  ...{ id: 7, trigger: "USER_END", handler: "http://example.com/hook", orderKey: "session:ab", uuid: "u", createdAt: 0 },
-  ...{ attempts: 3, nextAt: 60_000, state: "waiting", error: "it answered with status 500" },
-};
-
 describe("sluice outbox", () => {
-  it("lists", async () => {
-    const { printed, asked } = await run("outbox list --state waiting", {
-      letters: [letter, { ...letter, id: 8, state: "dead", error: "" }],
+  it("lists, sends again and throws away", async () => {
+    await using api = await startApi();
+    let takes = false;
+    api.outbox.deliverBy(async () => {
+      if (!takes) throw new Error("it answered with status 500");
     });
-    expect(asked).toEqual(["GET http://127.0.0.1:4242/api/v1/outbox?limit=100&state=waiting {}"]);
-    expect(printed).toEqual([
-      "7  1970-01-01T00:00:00.000Z  USER_END  session:ab  -> http://example.com/hook  (3 attempts, next at 1970-01-01T00:01:00.000Z; it answered with status 500)",
-      "8  1970-01-01T00:00:00.000Z  USER_END  session:ab  -> http://example.com/hook  (3 attempts, dead)",
-    ]);
-    expect((await run("outbox list", { letters: [] })).printed).toEqual(["Everything has arrived."]);
-  });
+    const createdAt = api.clock.now();
+    const handler = "http://example.com/hook?key=secret";
+    for (const uuid of ["a", "b", "c"])
+      await api.outbox.send({ trigger: "STREAM_END", handler, orderKey: "stream:live", payload: '{"stream":"live"}', uuid, createdAt });
+    await settle();
 
-  it("sends again and throws away, with an account if one is given", async () => {
-    expect(await run("outbox retry 7 --api http://ann:p%40ss@media:4243", { retried: 1 })).toEqual({
-      asked: [`POST http://media:4243/api/v1/outbox/7/retry {"Authorization":"Basic ${btoa("ann:p@ss")}"}`],
-      printed: ["1 on the way again"],
-    });
-    expect((await run("outbox retry dead", { retried: 3 })).asked).toEqual(["POST http://127.0.0.1:4242/api/v1/outbox/retry {}"]);
-    expect(await run("outbox drop 7", { dropped: 1 })).toEqual({
-      asked: ["DELETE http://127.0.0.1:4242/api/v1/outbox/7 {}"],
-      printed: ["7 is thrown away"],
-    });
+    const at = new Date(createdAt).toISOString();
+    const line = `${at} STREAM_END stream:live -> http://example.com/hook (1 attempts, dead; it answered with status 500)`;
+    expect(await run(api, "list", "--state", "dead", "--limit", "2")).toEqual([`1 ${line}`, `2 ${line}`]);
+    expect(JSON.parse((await run(api, "list", "--json", "--after", "2"))[0] ?? "")).toMatchObject({ id: 3, uuid: "c", state: "dead" });
+    expect(await run(api, "drop", "2")).toEqual(["2 is thrown away"]);
+    takes = true;
+    expect(await run(api, "retry", "1")).toEqual(["1 on the way again"]);
+    expect(await run(api, "retry", "dead")).toEqual(["1 on the way again"]);
+    await settle();
+    expect(await run(api, "list")).toEqual(["Everything has arrived."]);
   });
 
   it("says why it could not", async () => {
-    await expect(run("outbox drop 7", { error: "The outbox has no notification 7" }, 404)).rejects.toThrow(
-      "The outbox has no notification 7",
-    );
-    await expect(run("outbox list", {}, 0)).rejects.toThrow("no server answers at http://127.0.0.1:4242; say where its API is with --api");
+    await using api = await startApi();
+    await expect(run(api, "drop", "7")).rejects.toThrow("The outbox has no notification 7");
+    await expect(run(api, "list", "--state", "lost")).rejects.toThrow("state must be waiting or dead");
+    await expect(run(api, "list", "--api", "http://127.0.0.1:1")).rejects.toThrow("cannot be reached");
   });
 });

@@ -1,0 +1,70 @@
+import { messageOf, SluiceError } from "../base/errors.ts";
+
+/** The REST API of a server that runs, at `/api/v1`. */
+export interface ApiClient {
+  get(path: string, query?: Readonly<Record<string, string | undefined>>): Promise<unknown>;
+  post(path: string, body: unknown): Promise<unknown>;
+  delete(path: string): Promise<void>;
+  /** Data of server-sent events of the given name, until the server or the signal ends it. */
+  events(path: string, query: Readonly<Record<string, string | undefined>>, name: string, signal?: AbortSignal): AsyncIterable<unknown>;
+}
+
+export type ApiClientOptions = {
+  /** `http://HOST:4242`. */
+  readonly url: string;
+  /** `NAME:PASSWORD`; on the server's own machine none is needed. */
+  readonly account?: string | undefined;
+};
+
+/** Makes a client. Its calls reject with what the server said, or why it could not be reached. */
+export function createApiClient({ url, account }: ApiClientOptions): ApiClient {
+  if (!URL.canParse(url)) throw new SluiceError("config.invalid", `--api ${url}: that is no URL; write one such as http://127.0.0.1:4242`);
+  const headers = account ? { authorization: `Basic ${Buffer.from(account).toString("base64")}` } : {};
+  const call = async (
+    path: string,
+    init: RequestInit & { query?: Readonly<Record<string, string | undefined>> } = {},
+  ): Promise<Response> => {
+    const target = new URL(`/api/v1${path}`, url);
+    for (const [key, value] of Object.entries(init.query ?? {})) if (value !== undefined) target.searchParams.set(key, value);
+    let response: Response;
+    try {
+      response = await fetch(target, { ...init, headers: { ...headers, ...(init.headers as Record<string, string> | undefined) } });
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
+      throw new SluiceError("source.failed", `${target.origin} cannot be reached: ${cause}; is the server running, and is --api right?`, {
+        cause: error,
+      });
+    }
+    if (response.ok) return response;
+    const answer = (await response.json().catch(() => ({}))) as { readonly error?: string };
+    const hint = response.status === 401 ? " (SLUICE_ACCOUNT=NAME:PASSWORD)" : "";
+    throw new SluiceError("input.invalid", `${answer.error ?? `the server answered with status ${response.status}`}${hint}`);
+  };
+  return {
+    get: async (path, query = {}) => await (await call(path, { query })).json(),
+    post: async (path, body) =>
+      await (await call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json(),
+    async delete(path) {
+      await call(path, { method: "DELETE" });
+    },
+    async *events(path, query, name, signal) {
+      const response = await call(path, { query, ...(signal && { signal }) });
+      let text = "";
+      try {
+        for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+          text += chunk;
+          const events = text.split("\n\n");
+          text = events.pop() ?? "";
+          for (const event of events) {
+            const fields = new Map(
+              event.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
+            );
+            if (fields.get("event") === name) yield JSON.parse(fields.get("data") ?? "null");
+          }
+        }
+      } catch (error) {
+        if (!signal?.aborted) throw error;
+      }
+    },
+  };
+}
