@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
 import { lintCommand } from "./cli/lint.ts";
 import { outboxCommand } from "./cli/outbox.ts";
+import { triggersCommand } from "./cli/triggers.ts";
 import { createConfigSource } from "./config/source.ts";
 import { startServer } from "./server.ts";
 
@@ -57,6 +58,16 @@ program
   });
 program.addCommand(lintCommand());
 program.addCommand(outboxCommand({ environment: process.env, print: (text) => void process.stdout.write(`${text}\n`) }));
+program.addCommand(
+  triggersCommand({
+    environment: process.env,
+    print: (text) => void process.stdout.write(`${text}\n`),
+    complain: (text) => void process.stderr.write(`${text}\n`),
+    exit: (code) => {
+      process.exitCode = code;
+    },
+  }),
+);
 
 try {
   await program.parseAsync();

@@ -65,7 +65,7 @@ const mostWaiting = 20_000;
 /** Masking and writing so many costs a few milliseconds; then others get their turn. */
 const batch = 64;
 const longestLine = 64 * 1024;
-const mostCalls = 1000;
+const mostCalls = 10_000;
 
 /**
  * Opens the journal. `add` only puts the record into a list; 4 times in a second it is masked and written, some at a time. A

@@ -29,7 +29,7 @@ export function completePayload<K extends TriggerName>(name: K, given: unknown):
   if (!definition.request) return fields as Payload<K>;
   const url = typeof fields["url"] === "string" ? fields["url"] : "";
   const query = Object.fromEntries(new URLSearchParams(url.split("?")[1]?.split("#")[0] ?? ""));
-  return { ...empty, asked: fields["stream"] ?? "", query, ...fields } as unknown as Payload<K>;
+  return { ...fields, ...empty, asked: fields["stream"] ?? "", query, ...given } as unknown as Payload<K>;
 }
 
 const empty = { asked: "", recheck: false, query: {}, headers: {}, cookies: {} } as const;

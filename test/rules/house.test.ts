@@ -41,7 +41,7 @@ const rules: Readonly<Record<string, Rule>> = {
   config: { may: ["base", "triggers", "protocols.ts"], types: ["protocols/protocol.ts", "access", "store"], node: "*", packages: ["zod"] },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },
   "index.ts": { may: ["base", "triggers", "config", "server.ts"] },
-  cli: { may: ["base", "config", "triggers"], node: "*", packages: ["commander"] },
+  cli: { may: ["base", "config", "triggers", "host/clock.ts"], node: "*", packages: ["commander"] },
   "cli.ts": { may: ["base", "config", "cli", "server.ts"], node: "*", packages: ["commander"] },
   "server.ts": { may: ["*"], node: "*", packages: "*" },
 };

@@ -19,7 +19,7 @@ export const callQuery = z.strictObject({
   decision: z.enum(["allow", "deny", "rewrite", "keep"], "one of allow, deny, rewrite, keep").optional(),
   /** A token, key or name that occurs in the call; secrets are found by their mark. */
   find: z.string().optional(),
-  limit: z.coerce.number("a number").int("a whole number").min(1, "1 to 1000").max(1000, "1 to 1000").optional(),
+  limit: z.coerce.number("a number").int("a whole number").min(1, "1 to 10000").max(10_000, "1 to 10000").optional(),
 });
 
 /** A payload to try: MistServer's lines, or an object with fields. */
