@@ -19,6 +19,8 @@ const delays = [500, 1500, 3000, 5000, 8000];
 const refusedDelay = 30_000;
 /** Milliseconds without progress after which a player that should play is started anew. */
 const stallMs = 8000;
+/** Milliseconds between looks whether the stream is back, while something else is shown in its place. */
+const lookMs = 5000;
 
 /** What tests and embedding pages may look at. */
 window.sluice = {
@@ -43,8 +45,7 @@ async function open() {
   let response;
   let info;
   try {
-    response = await fetch(`json_${name}.js?${query()}`, { cache: "no-store" });
-    info = await response.json();
+    ({ response, info } = await ask());
   } catch {
     show("waiting", "No connection", "The server does not answer. Trying again…");
     return later();
@@ -69,7 +70,13 @@ async function open() {
   token = new URL(choice.url).searchParams.get("tkn") ?? token;
   badge.textContent = info.type === "live" ? "LIVE" : "RECORDING";
   badge.className = info.type;
-  await play(choice, info.type === "live");
+  await play(choice, info.type === "live", info.redirected !== undefined);
+}
+
+/** The stream information: what there is, or why not. Rejects without an answer. */
+async function ask() {
+  const response = await fetch(`json_${name}.js?${query()}`, { cache: "no-store" });
+  return { response, info: await response.json() };
 }
 
 /** The page's own parameters; a token that the server gave is kept, so that all tries are one viewer. */
@@ -105,7 +112,7 @@ function mediaUrl(source) {
   return url.href;
 }
 
-async function play({ kind, url }, live) {
+async function play({ kind, url }, live, standsIn) {
   const mine = { kind, stop: () => {} };
   active = mine;
   window.sluice.player = kind;
@@ -135,11 +142,18 @@ async function play({ kind, url }, live) {
     if (video.paused) moved = performance.now();
     else if (performance.now() - moved > stallMs) over("no progress");
   }, 1000);
+  // A recording may be loaded to its end: no request of its player would then hear of the server's change of mind.
+  const look = async () => {
+    const now = await ask().catch(() => undefined);
+    if (now && (now.info.refused || now.info.type === "live")) over();
+  };
+  const looking = standsIn && !live ? setInterval(look, lookMs) : undefined;
   video.addEventListener("timeupdate", onTime);
   video.addEventListener("ended", onEnded);
   video.addEventListener("error", onError);
   mine.stop = () => {
     clearInterval(watch);
+    clearInterval(looking);
     video.removeEventListener("timeupdate", onTime);
     video.removeEventListener("ended", onEnded);
     video.removeEventListener("error", onError);
