@@ -7,14 +7,13 @@ import type { BreakerStatus } from "./breaker.ts";
 import type { CallStatus } from "./call-control.ts";
 import type { CallMode, CallRecord, CallSink } from "./call-record.ts";
 import { type CallTrace, type HandlerNote, traceCall } from "./call-trace.ts";
+import { configuredListeners } from "./configured-listeners.ts";
 import { parseTriggerEntries, type TriggerEntries } from "./entry.ts";
 import { createFailureLog } from "./failures.ts";
 import { filterBase, type StreamTags } from "./filter.ts";
 import { failureWords } from "./guard.ts";
-import { handlerIds } from "./handler-id.ts";
 import { createHttpCaller } from "./http.ts";
 import {
-  configuredListener,
   defaultLimits,
   type Effort,
   type Firing,
@@ -25,6 +24,7 @@ import {
 } from "./listener.ts";
 import type { Outbox } from "./outbox.ts";
 import { deliverTo, letterOf } from "./reliable.ts";
+import { withoutSecrets } from "./secrets.ts";
 import { type Payload, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 import type { Decision, Triggers } from "./trigger.ts";
 import { payloadText, type Raise, type ServerIdentity } from "./wire.ts";
@@ -76,7 +76,7 @@ export interface TriggerBus extends Triggers, AsyncDisposable {
    * or what `parseTriggerEntries` made of it. Throws "config.invalid" and changes nothing when it is wrong.
    */
   configure(entries: unknown): void;
-  /** What is configured, as it was given. */
+  /** What is configured, as it was given but for secrets, which are masked. */
   entries(): Readonly<Record<string, unknown>>;
   /** All handlers that are there now, in the order in which each trigger asks them. */
   handlers(): readonly HandlerInfo[];
@@ -285,17 +285,12 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     },
     configure(value) {
       const entries = isParsed(value) ? value : parseTriggerEntries(value, "config.triggers");
-      configured = new Map(
-        [...entries.handlers].map(([name, list]) => {
-          const ids = handlerIds(name, entries.given[name] as readonly unknown[]);
-          return [name, list.map((entry, index) => configuredListener(name, ids[index] ?? "", entry, around))];
-        }),
-      );
+      configured = configuredListeners(entries, configured, around);
       given = entries.given;
       for (const name of entries.unknown)
         log.write("WARN", `config.triggers.${name}: no trigger has this name; it is kept and never fires`);
     },
-    entries: () => given,
+    entries: () => withoutSecrets(given),
     handlers: () => (Object.keys(triggers) as TriggerName[]).flatMap((name) => listeners(name).map(infoOf)),
     async rehearse(name, payload) {
       const stream = streamOf(name, payload);

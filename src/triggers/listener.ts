@@ -49,6 +49,8 @@ export interface Listener {
   /** The address under which the outbox keeps what this handler must get; undefined when it is called directly. */
   readonly reliable: string | undefined;
   readonly streams: readonly string[];
+  /** What was configured; undefined for a function. */
+  readonly entry: HandlerEntry | undefined;
   /** Asks once. Rejects when there is no usable answer, and at once with the signal's reason when that is aborted. */
   ask(firing: Firing, signal: AbortSignal, effort: Effort): Promise<Reading>;
   /** What holds when `ask` has rejected with `error`, why, and the end of a sentence about that for the log. */
@@ -130,6 +132,7 @@ export function nativeListener<K extends TriggerName>(
     shadow,
     reliable: undefined,
     streams: options.streams ?? [],
+    entry: undefined,
     filter: streamFilter(options.streams ?? [], around.tagsOf),
     accepts: () => true,
     sync: true,
@@ -172,6 +175,7 @@ export function configuredListener(trigger: TriggerName, id: string, entry: Hand
     shadow,
     reliable: entry.delivery === "reliable" ? entry.handler : undefined,
     streams: entry.streams,
+    entry,
     filter: streamFilter(entry.streams, around.tagsOf),
     accepts: argumentCondition(trigger, entry.params),
     sync: entry.sync,

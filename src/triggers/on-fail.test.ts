@@ -127,6 +127,19 @@ describe("a handler that fails", () => {
     ]);
   });
 
+  it("is still left alone when another handler is configured, until its own entry changes", async () => {
+    await using scene = busScene();
+    const entry = { handler: "/nowhere/at-all", sync: true, breaker: { failures: 1 } };
+    const state = () => scene.bus.handlers()[0]?.calls.breaker?.state;
+    scene.bus.configure({ USER_NEW: [entry] });
+    expect(await scene.bus.fire("USER_NEW", viewer)).toEqual(checkFailed);
+    expect(state()).toBe("open");
+    scene.bus.configure({ USER_NEW: [entry, ["/bin/true", false]] });
+    expect(state()).toBe("open");
+    scene.bus.configure({ USER_NEW: [{ ...entry, timeoutMs: 100 }] });
+    expect(state()).toBe("closed");
+  });
+
   it("that is only told is always tried", async () => {
     await using scene = busScene();
     let told = 0;
