@@ -37,6 +37,8 @@ export type TriggerEntry<K extends TriggerName = TriggerName> = Partial<CallLimi
   readonly timeoutMs?: number;
   /** `shadow`: it is asked, its answer stands in the journal and is not applied. */
   readonly mode?: "live" | "shadow";
+  /** `reliable`: kept on disk until the handler has taken it, over restarts of either side; only where a trigger tells and does not ask. */
+  readonly delivery?: "direct" | "reliable";
   /** Functions belong into `handle`. */
   readonly handle?: never;
 };

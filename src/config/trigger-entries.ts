@@ -63,6 +63,10 @@ export function registerHandlers(bus: Pick<Triggers, "on">, handlers: readonly N
 function readNative(name: TriggerName, item: unknown, path: readonly PropertyKey[], where: string): NativeTrigger | undefined {
   if (typeof item === "function") return { name, handle: item, options: {} } as NativeTrigger;
   if (!isObject(item) || !Object.hasOwn(item, "handle")) return undefined;
+  if (item.delivery !== undefined) {
+    const why = "left out: a function ends with this process; what must arrive is taken by an HTTP handler or an executable (`handler`)";
+    throw problem(where, [...path, "delivery"], item.delivery, why);
+  }
   for (const key of Object.keys(item)) {
     if (!nativeKeys.includes(key)) throw new SluiceError("config.invalid", `${where}: ${describeUnknown([...path, key], nativeKeys)}`);
   }

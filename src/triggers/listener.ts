@@ -195,11 +195,12 @@ async function askHttp(firing: Firing, entry: HandlerEntry, around: Surroundings
       const message = httpMessage(entry.call, firing, around, attempt);
       return firing.mode === "live" ? message : { ...message, headers: { ...message.headers, "X-Trigger-Mode": firing.mode } };
     },
-    wantsAnswer: entry.sync,
+    // What must arrive has arrived with status 2xx, and nothing that is said with it is of interest.
+    wantsAnswer: entry.sync && !delivery,
     ...(delivery && { attempts: 1 }),
     signal: limited.signal,
   });
-  if (!entry.sync) return undefined;
+  if (!entry.sync || delivery) return undefined;
   return entry.call.format === "json" ? readJson(firing.name, reply.text) : readReply(firing.name, reply);
 }
 
