@@ -27,6 +27,7 @@ import { deliverTo, letterOf } from "./reliable.ts";
 import { withoutSecrets } from "./secrets.ts";
 import { type Payload, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 import type { Decision, Triggers } from "./trigger.ts";
+import { createTurns } from "./turns.ts";
 import { payloadText, type Raise, type ServerIdentity } from "./wire.ts";
 
 export type TriggerOptions = {
@@ -243,24 +244,25 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     const trace = journal?.on ? traceCall(firing, stream, now, clock) : undefined;
     const aside: (() => Promise<unknown>)[] = [];
     const decision = await decide(firing, stream, trace, aside);
-    if (aside.length === 0) {
-      if (trace) journal?.add(trace.record());
-    } else void keepAside(aside, trace);
+    if (aside.length > 0) void keepAside(aside, trace);
+    else if (trace && (trace.wasAsked || tellsOfSilence(name))) journal?.add(trace.record());
     return decision;
   };
 
-  /** Asks the shadows when the answer is on its way, and writes the call down when all have ended. */
+  /** Asks the shadows when the answer is on its way, and writes the call down when all have ended; what is known by then, if that takes long. */
   const keepAside = async (aside: readonly (() => Promise<unknown>)[], trace: CallTrace | undefined): Promise<void> => {
     const all = new Promise<void>((resolve) => setImmediate(resolve)).then(() => Promise.all(aside.map((start) => start())));
     running.add(all);
+    const late = trace && clock.after(lateMs, () => journal?.add(trace.record()));
     await all;
+    late?.[Symbol.dispose]();
     running.delete(all);
     if (trace) journal?.add(trace.record());
   };
 
   return {
     wants(name, stream = "") {
-      if (journal?.on) return Boolean(native.get(name)?.length || configured.get(name)?.length);
+      if (journal?.on && tellsOfSilence(name)) return Boolean(native.get(name)?.length || configured.get(name)?.length);
       const takes = listens(name, stream);
       return (native.get(name)?.some(takes) ?? false) || (configured.get(name)?.some(takes) ?? false);
     },
@@ -327,6 +329,15 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
   };
 }
 
+/** A call that is still going on is written down after this time, and again when it has ended. */
+const lateMs = 2000;
+
+/** Is it worth a line in the journal that no handler matched? It is where somebody waits for an answer. */
+function tellsOfSilence(name: TriggerName): boolean {
+  const { answer, argument }: TriggerDefinition = triggers[name];
+  return answer !== "notify" && argument === undefined;
+}
+
 const emptyServer: ServerControl = {
   liveStreams: () => [],
   viewers: () => [],
@@ -363,24 +374,6 @@ function createFiring(name: TriggerName, payload: Readonly<Record<string, unknow
 function infoOf(listener: Listener): HandlerInfo {
   const { trigger, id, source, label, sync, shadow, streams } = listener;
   return { id, trigger, source, handler: label, mode: shadow ? "shadow" : "live", sync, streams, calls: listener.status() };
-}
-
-/** Lets tasks about the same stream go to a listener one after the other. */
-function createTurns(): { take<T>(listener: Listener, stream: string, task: () => Promise<T>): Promise<T> } {
-  const tails = new WeakMap<Listener, Map<string, Promise<unknown>>>();
-  return {
-    take(listener, stream, task) {
-      const byStream = tails.get(listener) ?? new Map<string, Promise<unknown>>();
-      tails.set(listener, byStream);
-      const tail = byStream.get(stream);
-      const turn = tail ? tail.then(task) : task();
-      byStream.set(stream, turn);
-      void turn.then(() => {
-        if (byStream.get(stream) === turn) byStream.delete(stream);
-      });
-      return turn;
-    },
-  };
 }
 
 /** Nobody is asked any more; it says nothing about the handler. */

@@ -18,6 +18,8 @@ export interface CallTrace {
   skipped(listener: Listener, why: string): void;
   asked(listener: Listener): HandlerNote;
   decided(decision: Verdict | Rewriting | undefined): void;
+  /** Was any handler asked or told? */
+  readonly wasAsked: boolean;
   /** As far as it is known now. */
   record(): CallRecord;
 }
@@ -55,6 +57,9 @@ export function traceCall(firing: Firing, stream: string, unixMillis: number, cl
           draft.failure = words;
         },
       };
+    },
+    get wasAsked() {
+      return handlers.some(({ notAsked }) => notAsked === undefined);
     },
     decided(value) {
       decision = value;

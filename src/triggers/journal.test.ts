@@ -73,6 +73,28 @@ describe("the journal", () => {
     expect((await journal.calls()).map((call) => call.handlers[0]?.notAsked)).toEqual(["its filter does not match"]);
   });
 
+  it("says nothing of events that nobody was told, and shows a call that goes on for long before its end", async () => {
+    await using journal = open();
+    await using scene = busScene({ journal });
+    scene.bus.configure({
+      STREAM_BUFFER: [["/bin/true", false, ["other"]]],
+      LIVE_BANDWIDTH: [{ handler: "/bin/true", sync: true, params: "9" }],
+    });
+    expect(scene.bus.wants("STREAM_BUFFER", "live")).toBe(false);
+    await scene.bus.fire("STREAM_BUFFER", { stream: "live", state: "FULL" });
+    await scene.bus.fire("LIVE_BANDWIDTH", { stream: "live", bytesPerSecond: 1 });
+    expect(await journal.calls()).toEqual([]);
+    let end = (): void => undefined;
+    scene.bus.on("USER_NEW", () => new Promise<boolean>((resolve) => (end = () => resolve(true))), { mode: "shadow" });
+    await scene.bus.fire("USER_NEW", viewer);
+    await settle();
+    await scene.clock.advance(3000);
+    expect((await journal.calls()).map(({ handlers, decision }) => [handlers[0]?.answer, decision])).toEqual([[undefined, allow()]]);
+    end();
+    await settle();
+    expect((await journal.calls()).map(({ handlers, decision }) => [handlers[0]?.answer, decision])).toEqual([[allow(), allow()]]);
+  });
+
   it("holds no token, key, cookie or password, and finds a call by them", async () => {
     {
       await using journal = open();
