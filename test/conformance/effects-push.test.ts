@@ -40,7 +40,7 @@ describe("encoders get what they got in the recordings", () => {
     scene = await startMistScene([...asking, "LIVE_TRACK_LIST", "STREAM_UNLOAD"], {
       streams: { live: { source: "push://" }, wild: { source: "push://" } },
     });
-  });
+  }, 60_000);
   afterAll(async () => {
     await scene?.[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });

@@ -24,7 +24,7 @@ describe("weak points of MistServer's API and HTTP answers", () => {
     sluice = scene.sluice;
     encoder = startEncoder(sluice.rtmp("live/live"));
     await scene.asked.called("STREAM_BUFFER", (call) => call.lines[1] === "FULL");
-  });
+  }, 60_000);
   afterAll(async () => {
     await encoder?.stop();
     await scene?.[Symbol.asyncDispose]();

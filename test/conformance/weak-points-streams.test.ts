@@ -14,7 +14,7 @@ describe("weak points of MistServer that publishers and streams meet", () => {
     scene = await startMistScene(["STREAM_BUFFER", "LIVE_TRACK_LIST", "STREAM_UNLOAD", "PUSH_REWRITE", "STREAM_PUSH", "STREAM_READY"], {
       streams: { live: { source: "push://" }, wild: { source: "push://" }, resumed: { source: "push://", resume: 1 } },
     });
-  });
+  }, 60_000);
   afterAll(() => scene?.[Symbol.asyncDispose]());
   afterEach(() => scene.reset());
 
@@ -92,7 +92,8 @@ describe("weak points of MistServer that publishers and streams meet", () => {
     it("DRY comes while the encoder is frozen, not when it is back", async () => {
       const full = next("STREAM_BUFFER", (call) => call.lines[1] === "FULL");
       await pushed("live", "live", async (encoder) => {
-        await full;
+        // On a busy machine it may begin with other issues; then it is DRY already.
+        if ((await full).lines[2]?.includes('"issues"')) await next("STREAM_BUFFER", (call) => call.lines[1] === "RECOVER", 50_000);
         const dry = next("STREAM_BUFFER", (call) => call.lines[0] === "live" && call.lines[1] === "DRY");
         encoder.process.kill("SIGSTOP");
         try {

@@ -25,7 +25,7 @@ describe("weak points of MistServer that viewers meet", () => {
     sluice = scene.sluice;
     encoder = startEncoder(sluice.rtmp("live/live"));
     await scene.asked.called("STREAM_BUFFER", (call) => call.lines[1] === "FULL");
-  });
+  }, 60_000);
   afterAll(async () => {
     await encoder?.stop();
     await scene?.[Symbol.asyncDispose]();
@@ -245,7 +245,7 @@ export default defineConfig({
     encoder = startEncoder(sluice.rtmp("live/live"));
     const online = async (): Promise<void> => expect(JSON.stringify(await sluice.api({ active_streams: ["status"] }))).toContain("Online");
     await vi.waitFor(online, { timeout: 20_000 });
-  });
+  }, 60_000);
   afterAll(async () => {
     await encoder?.stop();
     await sluice?.[Symbol.asyncDispose]();
