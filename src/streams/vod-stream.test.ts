@@ -120,6 +120,18 @@ describe("a file as a stream", () => {
     expect(all).toHaveLength(7 * 75);
   });
 
+  it("gives the first fragment the sound that comes before the first picture", async () => {
+    const hub = createTestHub();
+    const film = new Film(4);
+    film.keyframes = () => Promise.resolve([40_000, 2_000_000]);
+    const { fragments } = await hub.directory.open("film", film, "a film").fragments();
+    expect(fragments.map(({ start, duration }) => [start / 1e6, duration / 1e6])).toEqual([
+      [0, 2],
+      [2, 2],
+    ]);
+    expect((await Promise.all(fragments.map((fragment) => fragment.packets()))).flat()).toHaveLength(4 * 75);
+  });
+
   it("ends its viewers and closes the file when it is ended", async () => {
     const hub = createTestHub();
     const film = new Film(60);
