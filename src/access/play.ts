@@ -148,9 +148,8 @@ export class Play {
       if (first) agentTags.add(sessionId, request.headers["user-agent"]);
       if (!triggers.wants("USER_NEW", stream)) return allow();
       if (first) await ends.beforeStart(sessionId, identity);
-      if (known) return known;
       const payload = { stream, host, token, protocol, url, sessionId, ...detailsOf(request, asked, !first) };
-      const verdict = await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
+      const verdict = known ?? (await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload));
       if (first && verdict.kind === "deny") ends.refused(sessionId);
       return verdict;
     };

@@ -122,6 +122,8 @@ export class SessionEnds implements Disposable {
       if (next.done) break;
       const end = this.#options.sessions.endOf(next.value);
       const last = this.#kept.get(next.value);
+      // Its handler said yes, but it was not let in: there is nothing to end.
+      if (!end && this.#options.sessions.get(next.value)?.state !== "checking") void this.#remove(next.value);
       if (end && last && (last.seconds !== end.seconds || last.bytes !== end.up + end.down)) changed.push(factsOf(end));
     }
     if (changed.length > 0) void this.#write(changed);

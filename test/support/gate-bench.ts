@@ -1,4 +1,5 @@
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
+import type { SessionJournal } from "../../src/access/session-journal.ts";
 import type { OpenInput } from "../../src/access/inputs.ts";
 import type { AccessRequest } from "../../src/sessions/access-request.ts";
 import { defaultSessionSettings, type Sessions } from "../../src/sessions/session.ts";
@@ -6,10 +7,14 @@ import { createSessions } from "../../src/sessions/sessions.ts";
 import { createDirectory } from "../../src/streams/directory.ts";
 import type { StreamDirectory, StreamWriter, VodSource } from "../../src/streams/stream.ts";
 import { createTriggers, type TriggerBus } from "../../src/triggers/bus.ts";
+import type { Outbox } from "../../src/triggers/outbox.ts";
 import { type TriggerName, triggers as table } from "../../src/triggers/table.ts";
 import type { Answer, Handler } from "../../src/triggers/trigger.ts";
 import { payloadText } from "../../src/triggers/wire.ts";
 import { FakeClock } from "./fake-clock.ts";
+
+/** What is kept on disk, for tests of that. */
+export type Kept = { readonly journal?: SessionJournal; readonly outbox?: (clock: FakeClock) => Outbox };
 
 /** The gate with the real hub, sessions and trigger bus; only time and files are played. */
 export class GateBench {
@@ -20,6 +25,7 @@ export class GateBench {
   readonly sessions: Sessions;
   readonly triggers: TriggerBus;
   readonly gate: Gate;
+  readonly outbox: Outbox | undefined;
   /** Every trigger that somebody listened to, as MistServer's text: `NAME|line|line`. */
   readonly fired: string[] = [];
   readonly opened: string[] = [];
@@ -34,13 +40,15 @@ export class GateBench {
   openFile: (source: string) => Promise<VodSource> = async () => emptyFile();
   #connections = 0;
 
-  constructor() {
+  constructor(kept: Kept = {}) {
     const { clock } = this;
     const log = { write: (kind: string, message: string) => void this.logged.push(`${kind} ${message}`) };
     this.directory = createDirectory({ clock, log, flushMs: () => 0 });
     this.sessions = createSessions({ clock, log, settings: () => this.settings.sessions });
     const identity = { version: "test", instance: "", pid: 1, serverId: () => "" };
-    this.triggers = createTriggers({ log, clock, identity });
+    const outbox = kept.outbox?.(clock);
+    this.outbox = outbox;
+    this.triggers = createTriggers({ log, clock, identity, ...(outbox && { outbox }) });
     const openInput: OpenInput = (source) => {
       if (!source.startsWith("/")) return undefined;
       return {
@@ -62,6 +70,8 @@ export class GateBench {
       triggers: this.triggers,
       openInput,
       lookup,
+      ...(kept.journal && { journal: kept.journal }),
+      ...(outbox && { outbox }),
     });
   }
 
