@@ -90,6 +90,27 @@ describe("a graph of modules", () => {
     ).toEqual(["one", true, "no database, sorry", "no database, sorry", true, "three, and more"]);
   });
 
+  it("sees data that a module imports, and plain JavaScript", async () => {
+    put({
+      "main.ts":
+        'import data from "./data.json" with { type: "json" };\nimport { more } from "./more.mjs";\nexport const all = () => [data, more];\n',
+      "data.json": '{ "limit": 1 }',
+      "more.mjs": "export const more = 1;\n",
+    });
+    expect(
+      await run(`
+        out.push((await load()).all());
+        write("data.json", '{ "limit": 1000 }');
+        out.push((await load()).all());
+        write("more.mjs", "export const more = 1000;");
+        out.push((await load()).all());`),
+    ).toEqual([
+      [{ limit: 1 }, 1],
+      [{ limit: 1000 }, 1],
+      [{ limit: 1000 }, 1000],
+    ]);
+  });
+
   it("loads in a handler that runs late what stands there then, and never touches node_modules", async () => {
     put({
       "main.ts": 'import { id } from "thing";\nexport const late = async () => (await import("./late.ts")).text;\nexport const all = id;\n',
