@@ -63,11 +63,11 @@ const intro = `A trigger is an event that may ask. There are three kinds:
 * **rewrite**: may replace a value. A function answers a text, \`rewrite(value)\`, \`keep()\` or \`deny(reason)\`; a text is the value, trimmed. What an empty text means stands below.
 * **notify**: is told; the answer does not count.
 
-A handler is a TypeScript function, an HTTP server (POST, an answer has status 200 to 299) or an executable (payload on standard input, answer on standard output). All handlers of a trigger run, one after the other, each with the original payload: functions first, then the configured ones in their order. The first no is the verdict; of several values the last one counts, and \`keep()\` says nothing. Handlers with \`sync: false\` are told and give no answer, neither their own nor their \`default\`.
+A handler is a TypeScript function, an HTTP server (POST, an answer has status 200 to 299) or an executable (payload on standard input, answer on standard output). All handlers of a trigger run, one after the other, each with the original payload: functions first, then the configured ones in their order. The first no is the verdict; of several values the last one counts, and \`keep()\` says nothing. A no that is \`final\` (or typed by a header) ends the asking. Handlers with \`sync: false\` are told and give no answer, neither their own nor their \`default\`.
 
 When a handler fails (it throws, is late, cannot be reached, answers with another status or with nonsense, or is not asked because too many calls are in flight or its breaker is open), its \`onFail\`, \`onfail\` or \`default\` holds. If there is none, a rewrite keeps its value, and a verdict is what stands below as "when a handler fails". The object form of a function, \`{ handle, ... }\`, must say \`onFail\` where somebody is let in. See docs/recipes/failure.md.
 
-The payload of HTTP and executable handlers is text, one line for each field in the order below. Control characters in a text are percent-encoded: no field can add a line. Functions get the fields by name.`;
+The payload of HTTP and executable handlers is text, one line for each field in the order below. Control characters in a text are percent-encoded: no field can add a line. Functions get the fields by name, and so do HTTP handlers with \`format: "json"\`, which answer with a decision object: see docs/recipes/webhooks.md.`;
 
 function section(name: TriggerName, definition: TriggerDefinition, exchange: RecordedExchange | undefined): string {
   const facts = [
@@ -76,6 +76,14 @@ function section(name: TriggerName, definition: TriggerDefinition, exchange: Rec
     ...(definition.empty ? [`* Empty answer: ${definition.empty === "deny" ? "no" : "the value stays"}.`] : []),
     ...(definition.fail ? [`* When a handler fails and says nothing about that: ${definition.fail === "deny" ? "no" : "yes"}.`] : []),
     ...(definition.access ? ["* It lets somebody in: `onFail` is required beside `handle`."] : []),
+    ...(definition.actions
+      ? [`* Typed answers (\`X-Mist-Trigger-Action\`): ${["value", ...definition.actions].map((word) => `\`${word}\``).join(", ")}.`]
+      : []),
+    ...(definition.life
+      ? [
+          "* The answer may have a life: `ttl`, `staleFor`, `recheckEvery`, `denyFor`, `scope`, `user`, `tags`; see docs/recipes/webhooks.md.",
+        ]
+      : []),
     `* Stream filter: ${filterWords(definition)}`,
     ...(definition.argument ? [`* \`params\`: ${definition.argument}.`] : []),
     ...(definition.request ? ["* Functions also get `asked`, `recheck`, `query`, `headers` and `cookies` of the client's request."] : []),

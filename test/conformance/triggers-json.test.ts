@@ -1,14 +1,17 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it } from "vitest";
 import { allow, deny, rewrite } from "../../src/base/decision.ts";
+import { defaultExecLimits, execLimits } from "../../src/triggers/exec.ts";
 import { createHttpCaller } from "../../src/triggers/http.ts";
 import { createHttpAgents } from "../../src/triggers/http-agents.ts";
 import { busScene, push, viewer } from "../support/trigger-bus.ts";
@@ -220,7 +223,8 @@ describe("connections to handlers", () => {
   it("HTTPS trusts NODE_EXTRA_CA_CERTS", async () => {
     const { url } = await handler(() => ({ body: "live" }), true);
     const module = new URL("../../src/triggers/http.ts", import.meta.url).href;
-    const code = `import { createHttpCaller } from ${JSON.stringify(module)};
+    const code = `import { defaultExecLimits, execLimits } from "../../src/triggers/exec.ts";
+import { createHttpCaller } from ${JSON.stringify(module)};
       await using caller = createHttpCaller();
       const call = { url: process.argv[1], message: () => ({ headers: {}, body: "x" }), wantsAnswer: true, signal: AbortSignal.timeout(5000) };
       console.log((await caller.call(call)).text);`;
@@ -301,6 +305,23 @@ describe("connections to handlers", () => {
     await scene.clock.advance(70);
     expect(await verdict).toMatchObject({ kind: "deny", failed: true });
     expect(scene.lines.join("\n")).toContain("within 70 ms");
+  });
+});
+
+describe("executables", () => {
+  it("may have a time limit of their own; the kill follows as long after it as else", () => {
+    expect(execLimits(500, defaultExecLimits)).toEqual({ termMs: 500, killMs: 4500 });
+    expect(execLimits(undefined, defaultExecLimits)).toEqual(defaultExecLimits);
+  });
+
+  it("STREAM_SOURCE's older text says offline", async () => {
+    await using scene = busScene();
+    const folder = mkdtempSync(join(tmpdir(), "sluice-exec-"));
+    open.push(async () => rmSync(folder, { recursive: true }));
+    const path = join(folder, "source");
+    writeFileSync(path, '#!/bin/sh\necho "offline:not before nine"\n', { mode: 0o755 });
+    scene.bus.configure({ STREAM_SOURCE: [{ handler: path, sync: true }] });
+    expect(await scene.bus.fire("STREAM_SOURCE", { stream: "live" })).toMatchObject({ kind: "deny", reason: "not before nine" });
   });
 });
 

@@ -16,7 +16,7 @@ const secret = `whsec_${Buffer.from("of the recipe".padEnd(32, ".")).toString("b
 const wrongSecret = `whsec_${Buffer.from("of somebody".padEnd(32, ".")).toString("base64")}`;
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
+  for (const close of closers.splice(0).toReversed()) await close();
 });
 
 /** The page's blocks of JavaScript, written where they find the packages of this checkout. */
