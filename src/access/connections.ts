@@ -90,12 +90,14 @@ export class OpenConnection {
     this.#held.clear();
   }
 
-  /** Fires a notification: at once, or after CONN_CLOSE when the connection has closed. */
+  /** Fires a notification after CONN_CLOSE. */
+  tellAfterwards(fire: () => Promise<unknown>): void {
+    if (this.#afterwards) this.#afterwards.push(fire);
+    else this.tell(fire);
+  }
+
+  /** Fires a notification; who waits for the connections waits for it too. */
   tell(fire: () => Promise<unknown>): void {
-    if (this.signal.aborted && this.#afterwards) {
-      this.#afterwards.push(fire);
-      return;
-    }
     const fired = fire();
     this.#running.add(fired);
     void fired.finally(() => this.#running.delete(fired));

@@ -56,14 +56,14 @@ export class Output {
     if (triggers.wants("CONN_STOP", stream)) connection.tell(() => triggers.fire("CONN_STOP", { stream, host, protocol }));
   }
 
-  /** The admission is over. OUTPUT_END comes after the CONN_CLOSE of a connection that has closed. */
+  /** The admission is over. As in MistServer, OUTPUT_END comes after the connection's CONN_CLOSE. */
   close(): void {
     const { connection, triggers, stream, lasting, clock } = this.#options;
     if (this.#closed || !lasting) return;
     this.#closed = true;
     if (!triggers.wants("OUTPUT_END", stream)) return;
     const endedAt = clock.now();
-    connection.tell(() => triggers.fire("OUTPUT_END", this.#endPayload(endedAt)));
+    connection.tellAfterwards(() => triggers.fire("OUTPUT_END", this.#endPayload(endedAt)));
   }
 
   #endPayload(endedAt: number): Payload<"OUTPUT_END"> {

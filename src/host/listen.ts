@@ -42,6 +42,8 @@ export async function listen(server: Server, { port, address, option, log }: Lis
         for (const socket of sockets) socket.destroy();
       }, farewellMs);
       await gone;
+      // The server counts a socket out before it says "close": who waits here wants those who listen for that to have heard it.
+      await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve))));
       clearTimeout(timer);
     },
   };

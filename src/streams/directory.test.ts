@@ -176,7 +176,10 @@ describe("a second publisher", () => {
     expect(() => hub.directory.publish("live", liveOptions)).toThrowError(expect.objectContaining({ code: "access.taken" }));
     await hub.clock.advance(200);
     hub.words();
+    // As protocols do it: who is told to go closes the writer at once.
+    hub.writer.signal.addEventListener("abort", () => void hub.writer.close({ code: "CLEAN_CONTROLLER_REQ", text: "told to go" }));
     const second = hub.directory.publish("live", liveOptions);
+    expect(hub.directory.get("live")).toBe(second.stream);
     expect(hub.writer.signal.reason).toMatchObject({ code: "access.taken" });
     expect(second.stream).toBe(hub.writer.stream);
     second.describe(tracks);

@@ -174,7 +174,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
 
   /** Another publisher goes on with the stream; the old one, if there is one, is told. */
   attach(publisher: Publisher, options: LiveOptions, takeover: SluiceError): void {
-    this.#publisher?.abort(takeover);
+    const replaced = this.#publisher;
     this.detach(true);
     this.#publisher = publisher;
     this.#options = options;
@@ -182,6 +182,8 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#leftAt = undefined;
     this.#lastActive = this.#context.clock.monotonic();
     this.packetRing.rebound(bounds(options));
+    // Told when it has no say any more: it closes its writer at once, and that must not end the stream.
+    replaced?.abort(takeover);
   }
 
   /** True while this is the publisher: a replaced one has no say. */

@@ -5,8 +5,17 @@ import { type Call, isObject, textsOf } from "./call.ts";
 
 const reason = "The session was ended by a command.";
 
-/** Steering sessions. As in MistServer none of these adds a member to the answer; the log tells how many were meant. */
+/** Steering sessions and streams. As in MistServer none of these adds a member to the answer; the log tells how many were meant. */
 export const sessionCalls: readonly Call[] = [
+  {
+    name: "nuke_stream",
+    async run(value, { parts }) {
+      for (const name of textsOf(value)) {
+        const ended = await parts.directory.end(name, { code: "CLEAN_CONTROLLER_REQ", text: "ended by a command" });
+        parts.log.write("INFO", ended ? "The stream was ended through the API" : "There is no such stream to end", { stream: name });
+      }
+    },
+  },
   {
     name: "invalidate_sessions",
     run(value, { parts }) {
