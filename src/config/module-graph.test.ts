@@ -111,6 +111,26 @@ describe("a graph of modules", () => {
     ]);
   });
 
+  it("follows a link to the directory that it points to, also when it points elsewhere later", async () => {
+    put({
+      "one/main.ts": 'import { deny } from "sluice";\nimport { text } from "./text.ts";\nexport const all = deny(text);\n',
+      "one/text.ts": 'export const text = "one";\n',
+      "two/main.ts": 'import { text } from "./text.ts";\nexport const all = text;\n',
+      "two/text.ts": 'export const text = "two";\n',
+    });
+    expect(
+      await run(`
+        const { symlinkSync } = await import("node:fs");
+        symlinkSync("one/main.ts", join(folder, "main.ts"));
+        out.push((await load()).all.reason);
+        write("one/text.ts", 'export const text = "one, changed";');
+        out.push((await load()).all.reason);
+        rmSync(join(folder, "main.ts"));
+        symlinkSync("two/main.ts", join(folder, "main.ts"));
+        out.push((await load()).all);`),
+    ).toEqual(["one", "one, changed", "two"]);
+  });
+
   it("loads in a handler that runs late what stands there then, and never touches node_modules", async () => {
     put({
       "main.ts": 'import { id } from "thing";\nexport const late = async () => (await import("./late.ts")).text;\nexport const all = id;\n',

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -30,7 +30,8 @@ export function createModuleGraph(): ModuleGraph {
   const signatures = new Map<string, string>();
   const dirty = new Set<string>();
   let generation = 0;
-  let root: string | undefined;
+  /** Where own files lie. A configuration may be a link, and where it points to may change. */
+  const roots = new Set<string>();
 
   const versioned = (url: string): string => `${url}?v=${tag}.${versions.get(url) ?? generation}`;
   const meet = (url: string): void => {
@@ -45,18 +46,19 @@ export function createModuleGraph(): ModuleGraph {
   };
   const changed = (): string[] => [...signatures].filter(([url, signature]) => signatureOf(url) !== signature).map(([url]) => url);
 
-  const hook = (directory: string): void => {
+  const inside = (url: string | undefined): boolean => url !== undefined && [...roots].some((root) => url.startsWith(root));
+  const hook = (): void => {
     const ourselves = new URL(import.meta.url.endsWith(".ts") ? "../index.ts" : "../index.js", import.meta.url).href;
     registerHooks({
       resolve(specifier, context, nextResolve) {
         // This very Sluice, wherever the file lies and however Sluice was started.
-        if (specifier === "sluice" && context.parentURL?.startsWith(directory)) return { url: ourselves, shortCircuit: true };
+        if (specifier === "sluice" && inside(context.parentURL)) return { url: ourselves, shortCircuit: true };
         const resolved = nextResolve(specifier, context);
         const parent = own(context.parentURL);
         const { url, format } = resolved;
         // CommonJS modules are kept by their path, so another URL would not load them anew.
         const plain = url.includes("?") || /\.(cjs|cts|node)$/.test(url) || format === "commonjs" || format === "commonjs-typescript";
-        if (parent === undefined || plain || !url.startsWith(directory) || url.includes("/node_modules/")) return resolved;
+        if (parent === undefined || plain || !inside(url) || url.includes("/node_modules/")) return resolved;
         meet(url);
         importers.set(url, (importers.get(url) ?? new Set()).add(parent));
         return { ...resolved, url: versioned(url) };
@@ -71,11 +73,10 @@ export function createModuleGraph(): ModuleGraph {
 
   return {
     async load(path, anew = false) {
-      const entry = pathToFileURL(path).href;
-      if (root === undefined) {
-        root = pathToFileURL(`${dirname(path)}/`).href;
-        hook(root);
-      }
+      const real = realpathSync(path);
+      const entry = pathToFileURL(real).href;
+      if (roots.size === 0) hook();
+      for (const file of [path, real]) roots.add(pathToFileURL(`${dirname(file)}/`).href);
       for (const url of anew ? versions.keys() : changed()) dirty.add(url);
       for (const url of dirty) for (const importer of importers.get(url) ?? []) dirty.add(importer);
       generation++;

@@ -1,5 +1,6 @@
 import { type FSWatcher, readdirSync, statSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
+import { SluiceError } from "../base/errors.ts";
 import type { Clock } from "../base/time.ts";
 import { type LoadedConfiguration, type LoadOptions, loadConfiguration } from "./load.ts";
 import { createModuleGraph } from "./module-graph.ts";
@@ -34,9 +35,13 @@ export function createConfigSource(options: Omit<LoadOptions, "graph" | "anew">)
   const listing = (): string => [...directories()].map(modulesIn).join("\n");
   return {
     async load(anew = false) {
-      if (entry !== undefined) signature = signatureOf(entry);
+      if (entry !== undefined) {
+        signature = signatureOf(entry);
+        // Without its file a server would let in whomever the handlers there refuse.
+        if (signature === "") throw new SluiceError("config.invalid", `${entry}: the file is gone`);
+      }
       beside = listing();
-      const loaded = await loadConfiguration({ ...options, graph, anew });
+      const loaded = await loadConfiguration({ ...options, file: entry ?? options.file, graph, anew });
       beside = undefined;
       if (entry !== loaded.path) {
         entry = loaded.path;

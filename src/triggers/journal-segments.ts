@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Lines in numbered files of a directory: the newest is written, the oldest is deleted when there are too many. */
@@ -19,11 +19,15 @@ const pattern = /^calls-(\d{10})\.jsonl$/;
 
 /** Opens or makes the directory. A new file is begun at each start, so that a line that a crash has cut off harms no other. */
 export function openSegments(directory: string, mostBytes: () => number): Segments {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const names = (): string[] =>
-    readdirSync(directory)
-      .filter((name) => pattern.test(name))
-      .toSorted();
+  const names = (): string[] => {
+    try {
+      return readdirSync(directory)
+        .filter((name) => pattern.test(name))
+        .toSorted();
+    } catch {
+      return [];
+    }
+  };
   let number = Number(pattern.exec(names().at(-1) ?? "")?.[1] ?? 0);
   let file: FileHandle | undefined;
   let size = 0;
@@ -31,13 +35,14 @@ export function openSegments(directory: string, mostBytes: () => number): Segmen
   const rotate = async (): Promise<void> => {
     await file?.close();
     file = undefined;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
     file = await open(join(directory, `calls-${String(++number).padStart(10, "0")}.jsonl`), "a", 0o600);
     size = 0;
     for (const old of names().slice(0, -parts)) await rm(join(directory, old), { force: true });
   };
 
   return {
-    key: keyOf(join(directory, "key")),
+    key: keyOf(directory),
     async append(lines) {
       if (lines.length === 0) return;
       const text = `${lines.join("\n")}\n`;
@@ -63,7 +68,8 @@ export function openSegments(directory: string, mostBytes: () => number): Segmen
   };
 }
 
-function keyOf(path: string): Uint8Array {
+function keyOf(directory: string): Uint8Array {
+  const path = join(directory, "key");
   try {
     const key = readFileSync(path);
     if (key.length === 32) return key;
@@ -71,6 +77,11 @@ function keyOf(path: string): Uint8Array {
     // Made below.
   }
   const key = randomBytes(32);
-  writeFileSync(path, key, { mode: 0o600 });
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(path, key, { mode: 0o600 });
+  } catch {
+    // A full disk: then it is good until the end of the process, and the first call that cannot be written says so.
+  }
   return key;
 }

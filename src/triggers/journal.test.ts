@@ -189,6 +189,7 @@ describe("the journal", () => {
     journal.add(record({ time: 1 }));
     await journal.flush();
     rmSync(directory, { recursive: true });
+    writeFileSync(directory, "in the way");
     journal.configure({ ...journal.setting, bytes: 16 });
     for (const time of [2, 3]) {
       journal.add(record({ time }));
@@ -197,7 +198,7 @@ describe("the journal", () => {
     expect(seen).toEqual([1, 2, 3]);
     following[Symbol.dispose]();
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/^ERROR The journal of trigger calls cannot be written: ENOENT/);
+    expect(lines[0]).toMatch(/^ERROR The journal of trigger calls cannot be written: E/);
   });
 });
 

@@ -48,7 +48,7 @@ export interface Journal extends CallSink, AsyncDisposable {
 }
 
 export type JournalOptions = {
-  /** A directory of its own; made when the first call is written. */
+  /** A directory of its own, which is made. */
   readonly directory: string;
   readonly clock: Clock;
   readonly log: Log;

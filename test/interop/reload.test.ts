@@ -56,6 +56,12 @@ describe("a changed configuration", () => {
     expect(await refusal()).toContain("third rule");
     expect(await sluice.api({ streams: true })).toMatchObject({ streams: { live: {}, other: {} } });
 
+    // A file that is away for a moment, as with some editors, leaves nobody without handlers.
+    renameSync(join(sluice.folder, "sluice.config.ts"), join(sluice.folder, "sluice.config.ts.old"));
+    await sluice.child.printed(/the file is gone; the configuration that was in force stays/);
+    expect(await refusal()).toContain("third rule");
+    renameSync(join(sluice.folder, "sluice.config.ts.old"), join(sluice.folder, "sluice.config.ts"));
+
     sluice.child.process.kill("SIGHUP");
     await sluice.child.printed(/loaded again \(SIGHUP\)/);
     const received = viewer.received();
