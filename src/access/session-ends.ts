@@ -113,7 +113,7 @@ export class SessionEnds implements Disposable {
 
   /** Once a second: writes what has changed of a tenth of the sessions. */
   tick(): void {
-    if (this.#unremoved.size > 0) for (const id of [...this.#unremoved]) void this.#erase(id);
+    this.#eraseLate();
     if (this.#kept.size === 0) return;
     const changed: Kept[] = [];
     for (let left = Math.ceil(this.#kept.size / updateEvery); left > 0; left--) {
@@ -143,6 +143,8 @@ export class SessionEnds implements Disposable {
       this.#kept.set(id, { bytes: up + down, seconds });
       this.#unremoved.delete(id);
     }
+    // In the same transaction: what the store can take again, it takes at once.
+    this.#eraseLate();
     const records = sessions.map((session): SessionRecord => ({ id: session.id, value: JSON.stringify(session) }));
     await journal.write(records).then(
       () => this.#works(),
@@ -152,6 +154,10 @@ export class SessionEnds implements Disposable {
 
   #remove(id: string): Promise<void> {
     return this.#kept.delete(id) ? this.#erase(id) : Promise.resolve();
+  }
+
+  #eraseLate(): void {
+    if (this.#unremoved.size > 0) for (const id of [...this.#unremoved]) void this.#erase(id);
   }
 
   async #erase(id: string): Promise<void> {

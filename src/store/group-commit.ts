@@ -1,7 +1,7 @@
-import type { Kysely, Transaction } from "kysely";
+import { type Kysely, sql } from "kysely";
 
-/** Part of a transaction. */
-export type Work<DB, R> = (transaction: Transaction<DB>) => Promise<R>;
+/** Part of a transaction, which is open on the connection that it gets. */
+type Work<DB, R> = (transaction: Kysely<DB>) => Promise<R>;
 
 type Waiting<DB> = {
   readonly work: Work<DB, unknown>;
@@ -56,16 +56,29 @@ export class GroupCommit<DB> implements AsyncDisposable {
   async #commit(batch: readonly Waiting<DB>[]): Promise<void> {
     const started = performance.now();
     try {
-      const results = await this.#db.transaction().execute(async (transaction) => {
-        const values: unknown[] = [];
-        for (const { work } of batch) values.push(await work(transaction));
-        return values;
-      });
+      const results = await this.#db.connection().execute((connection) => together(connection, batch));
       for (const [index, { resolve }] of batch.entries()) resolve(results[index]);
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
     const ended = performance.now();
     this.#restUntil = ended + Math.min((ended - started) * restFactor, mostRestMs);
+  }
+}
+
+/**
+ * One transaction by hand: SQLite itself takes back one that the disk refused, and kysely would then hide the reason
+ * behind its own attempt to do so.
+ */
+async function together<DB>(connection: Kysely<DB>, batch: readonly Waiting<DB>[]): Promise<readonly unknown[]> {
+  await sql`BEGIN IMMEDIATE`.execute(connection);
+  try {
+    const values: unknown[] = [];
+    for (const { work } of batch) values.push(await work(connection));
+    await sql`COMMIT`.execute(connection);
+    return values;
+  } catch (error) {
+    await sql`ROLLBACK`.execute(connection).catch(() => undefined);
+    throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -67,6 +67,22 @@ describe("the store", () => {
       caught = error;
     }
     expect(isSluiceError(caught, "config.invalid")).toBe(true);
+  });
+
+  it("names a directory that must not be written", async () => {
+    chmodSync(directory, 0o555);
+    const script = `
+      const { openStore } = await import(${JSON.stringify(new URL("./store.ts", import.meta.url).href)});
+      try { openStore(${JSON.stringify(directory)}); } catch (error) { process.stdout.write(error.code + " " + error.message); }`;
+    // Nothing is read-only for root.
+    const uid = process.getuid?.() === 0 ? { uid: 65_534 } : {};
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", script], uid);
+    let said = "";
+    child.stdout.on("data", (data: Buffer) => (said += data.toString()));
+    await once(child, "close");
+    expect(said).toContain(
+      `config.invalid ${directory}/sluice.db cannot be opened: unable to open database file; choose another directory`,
+    );
   });
 
   it("has what was written when the process is killed right after, and prints no warning", async () => {
