@@ -49,18 +49,26 @@ const programs = [
   },
 ];
 
+/** Programs whose tests are skipped, with the reason, where they are missing and may not be installed. */
+const optionalPrograms = [
+  { program: "obs", packages: ["obs-studio", "obs-plugins"] },
+  { program: "xvfb-run", packages: ["xvfb", "xauth"] },
+];
+
 /** More programs that only the benchmark needs. */
 export const benchPrograms = [
   { program: "nginx", packages: ["nginx-light"] },
   { file: "/usr/lib/nginx/modules/ngx_rtmp_module.so", packages: ["libnginx-mod-rtmp"] },
 ];
 
-/** Installs what is missing when it may, else ends with the exact command. */
-export function installPrograms(wanted = programs) {
-  const missing = wanted.filter((one) => !isThere(one)).flatMap((one) => one.packages);
+/** Installs what is missing when it may, else ends with the exact command; what is optional is done without. */
+export function installPrograms(wanted = programs, optional = wanted === programs ? optionalPrograms : []) {
+  const mayInstall = process.getuid?.() === 0 && has("apt-get");
+  const looked = mayInstall ? [...wanted, ...optional] : wanted;
+  const missing = looked.filter((one) => !isThere(one)).flatMap((one) => one.packages);
   if (missing.length === 0) return;
   const command = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
-  if (process.getuid?.() !== 0 || !has("apt-get")) {
+  if (!mayInstall) {
     fail(`These programs are needed and may not be installed by this user. Run:\n\n  sudo apt-get update && sudo ${command}\n`);
   }
   console.error(`Installing Debian packages (once): ${missing.join(" ")} ...`);
