@@ -321,6 +321,7 @@ it("whatever fails and wherever the server is killed, each letter arrives, first
         run = await start();
       }
       for (let tries = 0; tries < 100 && arrived.length < sent.length; tries++) await run.clock.advance(10_000);
+      await settle();
       for (const lane of [0, 1, 2]) {
         const of = (list: readonly string[]): string[] => list.filter((uuid) => steps[Number(uuid.slice(1))]?.key === lane);
         expect(of(arrived)).toEqual(of(sent));
