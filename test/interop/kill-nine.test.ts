@@ -48,6 +48,7 @@ describe(`each session has exactly one end, over ${kills} kills (SLUICE_TEST_SEE
   const viewers = new Map<string, HttpViewer>();
   const taken = new WeakSet<TriggerCall>();
   let letIn = 0;
+  let wake = (): void => {};
 
   function launch(): Child {
     const numbers = ["--rtmp-port", `${ports.rtmp}`, "--http-port", `${ports.http}`, "--api-port", `${ports.api}`];
@@ -113,6 +114,7 @@ describe(`each session has exactly one end, over ${kills} kills (SLUICE_TEST_SEE
       await pause(chance.below(20));
       if (fails) return { status: 500, body: "" };
       taken.add(call);
+      wake();
       return "";
     });
     folder = mkdtempSync(join(tmpdir(), "sluice-kills-"));
@@ -152,7 +154,9 @@ describe(`each session has exactly one end, over ${kills} kills (SLUICE_TEST_SEE
     }
     child = launch();
     await child.printed(/ready/i);
-    if (unended().length > 0) await handler.called("USER_END", () => unended().length === 0);
+    const late = AbortSignal.timeout(20_000);
+    late.addEventListener("abort", () => wake());
+    while (unended().length > 0 && !late.aborted) await new Promise<void>((resolve) => (wake = resolve));
     expect(await child.stop("SIGTERM"), child.stderr()).toBe(0);
 
     const sessions = [...seen()];
