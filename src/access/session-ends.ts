@@ -22,8 +22,8 @@ export type SessionEndsOptions = {
 type Kept = EndFacts & { readonly unanswered?: true };
 
 /** Tags of an end that was made up at the next start; the second one when it is not known whether the handler had said yes. */
-export const madeUpTag = "server-restart";
-export const unansweredTag = "unanswered";
+const madeUpTag = "server-restart";
+const unansweredTag = "unanswered";
 
 /** The counters of each session are written once in so many ticks of a second. */
 const updateEvery = 10;

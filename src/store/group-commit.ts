@@ -9,9 +9,9 @@ type Waiting<DB> = {
   readonly reject: (error: unknown) => void;
 };
 
-/** After a commit the disk is left alone for so many times as long as it took: it gets a tenth of the event loop at most. */
-const restFactor = 9;
-const mostRestMs = 250;
+/** After a commit the disk is left alone for so many times as long as it took: it gets a fifth of the event loop at most. */
+const restFactor = 4;
+const mostRestMs = 100;
 
 /**
  * Shares transactions: whatever is asked for within one turn of the event loop is on the disk together or not at all, in
