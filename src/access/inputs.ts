@@ -8,7 +8,7 @@ import type { Triggers } from "../triggers/trigger.ts";
 import type { GateSettings } from "./settings.ts";
 import { inputAbort } from "./input-abort.ts";
 import { parsePushSource } from "./source.ts";
-import type { Trace } from "./trace.ts";
+import { Trace } from "./trace.ts";
 import { climbs, expandVariables } from "./variables.ts";
 
 /** Opens a recorded input by its source; undefined when no protocol knows such a source. */
@@ -16,6 +16,9 @@ export type OpenInput = (source: string) => { readonly kind: "vod"; readonly nam
 
 /** Seconds that an unused input stays open when the stream does not say. */
 const defaultTimeout = 30;
+
+/** A stream that is to play all the time is tried again this often. */
+const retryMs = 5_000;
 
 type Loaded = { readonly stream: Stream; readonly input: string; users: number; idleSince: number; asking: boolean };
 
@@ -33,6 +36,8 @@ export class Inputs implements Disposable {
   readonly #options: InputsOptions;
   readonly #starting = new Map<StreamName, Promise<Stream | undefined>>();
   readonly #loaded = new Map<StreamName, Loaded>();
+  /** When a stream that is always on was last tried to start, monotonic ms. */
+  readonly #tried = new Map<StreamName, number>();
   readonly #listener: Disposable;
 
   constructor(options: InputsOptions) {
@@ -100,9 +105,10 @@ export class Inputs implements Disposable {
     };
   }
 
-  /** Ends inputs that nobody has used for `inputtimeout`, unless STREAM_UNLOAD says no. Called once a second. */
+  /** Starts what is to play all the time, and ends inputs that nobody has used for `inputtimeout`, unless STREAM_UNLOAD says no. Called once a second. */
   tick(): void {
     const now = this.#options.clock.monotonic();
+    this.#keepOn(now);
     for (const [name, loaded] of this.#loaded) {
       const config = this.#options.settings.stream(baseName(name));
       if (config?.always_on || loaded.users > 0 || loaded.asking) continue;
@@ -114,9 +120,23 @@ export class Inputs implements Disposable {
     this.#listener[Symbol.dispose]();
   }
 
-  async #start(name: StreamName, trace: Trace): Promise<Stream | undefined> {
+  /** As in MistServer, STREAM_LOAD and STREAM_SOURCE are not asked: the configured source is meant. */
+  #keepOn(now: number): void {
+    const { settings, clock } = this.#options;
+    for (const name of settings.alwaysOn?.() ?? []) {
+      const source = settings.stream(name)?.source;
+      const tried = this.#tried.get(name) ?? Number.NEGATIVE_INFINITY;
+      if (source === undefined || parsePushSource(source) || now - tried < retryMs) continue;
+      if (this.#starting.has(name) || this.playing(name)) continue;
+      this.#tried.set(name, now);
+      const given = { source: expandVariables(source, { stream: name, now: clock.now() }) };
+      void this.announce(name, this.#start(name, new Trace(clock), given));
+    }
+  }
+
+  async #start(name: StreamName, trace: Trace, given?: { readonly source: string }): Promise<Stream | undefined> {
     const { openInput, directory, triggers, log, clock } = this.#options;
-    const load = await this.load(name, trace);
+    const load = given ?? (await this.load(name, trace));
     if ("refused" in load) {
       trace.add("source", load.refused === "load" ? "refused" : "none");
       return undefined;

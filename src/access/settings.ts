@@ -19,6 +19,8 @@ export type StreamSettings = {
 /** What the gate reads of the configuration, at each decision anew. */
 export interface GateSettings {
   stream(base: StreamName): StreamSettings | undefined;
+  /** Streams that are to play all the time; left out: none. */
+  alwaysOn?(): readonly StreamName[];
   /** The source of names that are not configured; undefined refuses them. */
   readonly defaultSource: string | undefined;
   readonly defaultStream: string;

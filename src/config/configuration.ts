@@ -28,6 +28,7 @@ export class Configuration {
   readonly #store: ChangeStore;
   readonly #listeners = new Set<(settings: Settings, before: Settings) => void>();
   #streams = new Map<string, StreamSettings>();
+  #alwaysOn: readonly string[] | undefined;
   #queue: Promise<void> = Promise.resolve();
 
   /** Use `openConfiguration`. */
@@ -63,6 +64,12 @@ export class Configuration {
     const entry = entries[base];
     if (!settings && entry) this.#streams.set(base, (settings = streamSettings(entry)));
     return settings;
+  }
+
+  /** Streams that are to play all the time. */
+  alwaysOn(): readonly string[] {
+    this.#alwaysOn ??= Object.keys(this.#settings.streams).filter((name) => this.stream(name)?.always_on);
+    return this.#alwaysOn;
   }
 
   /**
@@ -115,6 +122,7 @@ export class Configuration {
     this.#values = values;
     this.#settings = withDefaults({ ...this.#values, ...this.#overrides });
     this.#streams = new Map();
+    this.#alwaysOn = undefined;
     for (const run of [...this.#listeners]) run(this.#settings, before);
   }
 }

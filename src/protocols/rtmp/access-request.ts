@@ -1,5 +1,7 @@
 import type { AccessRequest, TcpConnection } from "../protocol.ts";
 
+const kinds = /^(?:flv|mp4|mp3|f4v|raw):/i;
+
 /** What the client said in `connect`. */
 export type ConnectInfo = {
   /** Application name as sent; may carry a query. */
@@ -28,14 +30,15 @@ export function readConnect(object: Readonly<Record<string, unknown>>): ConnectI
 /**
  * Everything that a decision about `name` may be based on. `name` is the stream name of `publish` or `play` as sent, with
  * its query. As MistServer has it: the URL is `tcUrl`, a slash and the name; the name ends at `?` or at the first slash;
- * the application is the password of a publisher.
+ * the application is the password of a publisher. What Flash writes before a name to say what kind of file it is
+ * (`flv:live`, `mp4:live`) is no part of it.
  */
 export function accessRequest(tcp: TcpConnection, connect: ConnectInfo, name: string): AccessRequest {
   const [app, appQuery] = splitQuery(connect.app);
   const [, urlQuery] = splitQuery(connect.tcUrl);
   const [path, nameQuery] = splitQuery(name);
   const base = connect.tcUrl || `rtmp://${tcp.localAddress}:${tcp.localPort}/${connect.app}`;
-  const stream = path.replace(/^\/+/, "").split("/")[0] ?? "";
+  const stream = path.replace(/^\/+/, "").replace(kinds, "").split("/")[0] ?? "";
   return {
     protocol: "RTMP",
     stream: percentDecoded(stream),
