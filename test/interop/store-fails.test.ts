@@ -12,7 +12,8 @@ function limitFiles(pid: number | undefined, bytes: number | "unlimited"): void 
 
 const count = (text: string, pattern: RegExp): number => text.match(new RegExp(pattern, "g"))?.length ?? 0;
 
-describe("a store that refuses writing", () => {
+// Only Linux can limit a process that runs already (prlimit).
+describe.skipIf(process.platform !== "linux")("a store that refuses writing", () => {
   it("stops nobody from playing, is told of once, and loses nothing when it works again", async () => {
     await using handler = await startTriggerServer(() => "true");
     const triggers = {
