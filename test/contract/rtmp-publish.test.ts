@@ -198,7 +198,7 @@ describe("RTMP publish", () => {
     await using client = await publishing(served.port);
     const stream = await served.published("cam");
     client.command(command, null, command === "FCUnpublish" ? "cam" : 1);
-    expect((await stream.closed).code).toBe("CLEAN_REMOTE_CLOSE");
+    expect((await stream.closed).code).toBe("CLEAN_INTENDED_STOP");
     client.command("publish", null, "again", "live");
     await served.published("again");
     await client.until((one) => one.codes.filter((code) => code === "NetStream.Publish.Start").length === 2);
