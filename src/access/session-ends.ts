@@ -28,7 +28,7 @@ const unansweredTag = "unanswered";
 /** The counters of each session are written once in so many ticks of a second. */
 const updateEvery = 10;
 /** How long the start of a session waits for the end of the one before it to arrive. */
-const predecessorMs = 3000;
+const predecessorMs = 5000;
 
 /**
  * Sees to it that each session that was let in gets one USER_END, also when the server is killed: who may have been let in

@@ -72,7 +72,7 @@ export interface Outbox extends AsyncDisposable {
   send(letter: NewLetter): Promise<void>;
   /** True while a letter with this order key is on its way and its handler is not down. */
   pending(orderKey: string): boolean;
-  /** Resolves when `pending` is false, or after `limitMs`. */
+  /** Resolves when none is on its way any more, or after `limitMs`; at once when `pending` is false. */
   settled(orderKey: string, limitMs: number): Promise<void>;
   list(query: LetterQuery): Promise<readonly Letter[]>;
   /** Tries a letter now, a dead one too, as if it were new; false if there is none with this number. */
@@ -282,7 +282,7 @@ class PostOffice implements Outbox {
     if (this.#closing.signal.aborted) return "failed";
     this.#counts.failed++;
     entry.attempts++;
-    this.#keys.failed(orderKey, entry.attempts);
+    this.#keys.failed(orderKey);
     const { attempts } = entry;
     const now = this.#clock.now();
     const dead = attempts >= this.#limits.attempts || (letter !== undefined && now - letter.createdAt >= this.#limits.ageMs);

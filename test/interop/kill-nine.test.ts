@@ -110,7 +110,9 @@ describe(`each session has exactly one end, over ${kills} kills (SLUICE_TEST_SEE
   beforeAll(async () => {
     handler = await startTriggerServer(async (call) => {
       if (call.name !== "USER_END") return "true";
-      const fails = chance.next() < 0.1;
+      // Twice at most: nobody waits for the end of a session whose handler is down.
+      const before = handler.calls.filter(({ headers }) => headers["x-trigger-uuid"] === call.headers["x-trigger-uuid"]).length;
+      const fails = before < 3 && chance.next() < 0.1;
       await pause(chance.below(20));
       if (fails) return { status: 500, body: "" };
       taken.add(call);
