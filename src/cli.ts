@@ -4,7 +4,7 @@ import { isSluiceError, messageOf } from "./base/errors.ts";
 import { lintCommand } from "./cli/lint.ts";
 import { outboxCommand } from "./cli/outbox.ts";
 import { triggersCommand } from "./cli/triggers.ts";
-import { createConfigSource } from "./config/source.ts";
+import { createConfigSource } from "./config/reload/source.ts";
 import { startServer } from "./server.ts";
 
 /** How the program ends: in order, because something failed, because the configuration is wrong. */

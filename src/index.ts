@@ -20,8 +20,8 @@ export {
   type TriggerEntry,
   type TriggerSetting,
 } from "./config/define.ts";
-export type { FailureCause } from "./triggers/failure-cause.ts";
-export { type LastAnswer, lastKnown, type OnFail } from "./triggers/on-fail.ts";
+export type { FailureCause } from "./triggers/failure/failure-cause.ts";
+export { type LastAnswer, lastKnown, type OnFail } from "./triggers/failure/on-fail.ts";
 export type { Payload, TriggerName } from "./triggers/table.ts";
 export type { Handler, HandlerOptions } from "./triggers/trigger.ts";
 export { createServer, type ServerOptions, type SluiceServer } from "./server.ts";

@@ -9,9 +9,9 @@ import type { ServerControl } from "./base/server-control.ts";
 import { openConfiguration } from "./config/configuration.ts";
 import type { Config } from "./config/define.ts";
 import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
-import { createReloader } from "./config/reload.ts";
+import { createReloader } from "./config/reload/reload.ts";
 import type { Latency, Settings } from "./config/settings.ts";
-import type { ConfigSource } from "./config/source.ts";
+import type { ConfigSource } from "./config/reload/source.ts";
 import { registerHandlers } from "./config/trigger-entries.ts";
 import { type Connectors, openConnectors } from "./connectors.ts";
 import { createClock } from "./host/clock.ts";
@@ -25,8 +25,8 @@ import { createSessions } from "./sessions/sessions.ts";
 import { openStore } from "./store/store.ts";
 import { createDirectory } from "./streams/directory.ts";
 import { createTriggers } from "./triggers/bus.ts";
-import { createOutbox } from "./triggers/outbox.ts";
-import { openJournal } from "./triggers/journal.ts";
+import { createOutbox } from "./triggers/delivery/outbox.ts";
+import { openJournal } from "./triggers/journal/journal.ts";
 import type { Triggers } from "./triggers/trigger.ts";
 
 /** A running server. Dispose to end it without asking SYSTEM_STOP. */

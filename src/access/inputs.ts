@@ -6,7 +6,7 @@ import type { Clock } from "../base/time.ts";
 import type { Stream, StreamDirectory, VodSource } from "../streams/stream.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import type { GateSettings } from "./settings.ts";
-import { inputAbort } from "./input-abort.ts";
+import { inputAbort } from "./told/input-abort.ts";
 import { parsePushSource } from "./source.ts";
 import { Trace } from "./trace.ts";
 import { climbs, expandVariables } from "./variables.ts";

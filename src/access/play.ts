@@ -9,13 +9,13 @@ import type { Ask, Identity, SessionConnection, Sessions, SessionType } from "..
 import { generateToken, readToken, tokenCookie, tokenPlace, urlToken } from "../sessions/token.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { Triggers } from "../triggers/trigger.ts";
-import type { AgentTags } from "./agent-tags.ts";
+import type { AgentTags } from "./told/agent-tags.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
-import { Output } from "./output.ts";
+import { Output } from "./told/output.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { Route, Routes } from "./routes.ts";
-import type { SessionEnds } from "./session-ends.ts";
+import type { SessionEnds } from "./told/session-ends.ts";
 import type { GateSettings } from "./settings.ts";
 import { Trace } from "./trace.ts";
 

@@ -10,7 +10,7 @@ import type { LiveOptions, StreamDirectory, StreamWriter } from "../streams/stre
 import type { Triggers } from "../triggers/trigger.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
-import { Output } from "./output.ts";
+import { Output } from "./told/output.ts";
 import type { GateSettings } from "./settings.ts";
 import { parsePushSource, publicSource, samePassword } from "./source.ts";
 import { Trace } from "./trace.ts";

@@ -2,13 +2,13 @@ import type { Server } from "node:net";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
-import type { ReloadStatus } from "../config/reload.ts";
+import type { ReloadStatus } from "../config/reload/reload.ts";
 import type { Listener, Protocol } from "../protocols/protocol.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
 import type { TriggerBus } from "../triggers/bus.ts";
-import type { Journal } from "../triggers/journal.ts";
-import type { Outbox } from "../triggers/outbox.ts";
+import type { Journal } from "../triggers/journal/journal.ts";
+import type { Outbox } from "../triggers/delivery/outbox.ts";
 
 /** A port that the server listens on. */
 export type ListeningPort = { readonly connector: string; readonly host: string; readonly port: number };

@@ -1,4 +1,4 @@
-import type { CallRecord, HandlerTrace } from "../triggers/call-record.ts";
+import type { CallRecord, HandlerTrace } from "../triggers/journal/call-record.ts";
 
 type Shown = CallRecord["decision"] | HandlerTrace["answer"];
 

@@ -2,11 +2,11 @@ import { basename, resolve } from "node:path";
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Clock } from "../base/time.ts";
 import { type LoadedConfiguration, loadConfiguration, readConfiguration } from "../config/load.ts";
-import { createModuleGraph } from "../config/module-graph.ts";
+import { createModuleGraph } from "../config/reload/module-graph.ts";
 import { streamSettings } from "../config/settings.ts";
 import { registerHandlers } from "../config/trigger-entries.ts";
 import { createTriggers } from "../triggers/bus.ts";
-import { type CallRecord, sameDecision } from "../triggers/call-record.ts";
+import { type CallRecord, sameDecision } from "../triggers/journal/call-record.ts";
 import { isTriggerName } from "../triggers/payload.ts";
 
 /** What came of recorded calls when other handlers were asked. */

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { createClock } from "../host/clock.ts";
 import type { HandlerInfo } from "../triggers/bus.ts";
-import type { CallRecord } from "../triggers/call-record.ts";
+import type { CallRecord } from "../triggers/journal/call-record.ts";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { callLine, callText, decisionText } from "./call-text.ts";
 import { replayCalls } from "./replay.ts";

@@ -2,7 +2,7 @@ import { access, readFile } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, SluiceError } from "../base/errors.ts";
-import type { ModuleGraph } from "./module-graph.ts";
+import type { ModuleGraph } from "./reload/module-graph.ts";
 
 /** A configuration file's content: what it exports, or its JSON. */
 export type ConfigFile = {

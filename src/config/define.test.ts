@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { allow, deny, rewrite } from "../base/decision.ts";
-import { lastKnown } from "../triggers/on-fail.ts";
+import { lastKnown } from "../triggers/failure/on-fail.ts";
 import { defineConfig } from "./define.ts";
 
 describe("defineConfig", () => {

@@ -1,7 +1,7 @@
 import type { LogKind } from "../base/log.ts";
-import type { JournalSetting } from "../triggers/journal.ts";
-import type { CallLimitOptions } from "../triggers/call-control.ts";
-import type { EntryOnFail } from "../triggers/on-fail.ts";
+import type { JournalSetting } from "../triggers/journal/journal.ts";
+import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
+import type { EntryOnFail } from "../triggers/failure/on-fail.ts";
 import type { AccessTrigger, TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
 import type { Account, Latency } from "./settings.ts";

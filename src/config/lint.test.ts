@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { allow, deny, keep } from "../base/decision.ts";
-import { lastKnown } from "../triggers/on-fail.ts";
+import { lastKnown } from "../triggers/failure/on-fail.ts";
 import type { Config } from "./define.ts";
 import { lintConfiguration } from "./lint.ts";
 import { readConfiguration } from "./load.ts";

@@ -1,8 +1,8 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { entryPolicy, type HandlerEntry, handlerLabel, isUrl, parseTriggerEntries } from "../triggers/entry.ts";
-import type { FailureCause } from "../triggers/failure-cause.ts";
-import { alwaysOnFail, type FailurePolicy, readOnFail } from "../triggers/on-fail.ts";
+import type { FailureCause } from "../triggers/failure/failure-cause.ts";
+import { alwaysOnFail, type FailurePolicy, readOnFail } from "../triggers/failure/on-fail.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "../triggers/table.ts";
 import { tableFailure } from "../triggers/answer.ts";
 import type { LoadedConfiguration } from "./load.ts";

@@ -2,7 +2,7 @@ import { SluiceError, isSluiceError, messageOf } from "../base/errors.ts";
 import type { Protocol } from "../protocols/protocol.ts";
 import { protocols as registry } from "../protocols.ts";
 import { readConfigFile } from "./config-file.ts";
-import { createModuleGraph, type ModuleGraph } from "./module-graph.ts";
+import { createModuleGraph, type ModuleGraph } from "./reload/module-graph.ts";
 import { isMistShape, readMistShape } from "./mist-shape.ts";
 import { type Environment, type Flags, readOverrides } from "./overrides.ts";
 import { describeUnknown } from "./problem.ts";

@@ -3,7 +3,7 @@ import { SluiceError } from "../base/errors.ts";
 import { type LogKind, logKinds } from "../base/log.ts";
 import { streamName } from "../base/stream-name.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
-import { defaultJournal } from "../triggers/journal.ts";
+import { defaultJournal } from "../triggers/journal/journal.ts";
 import { latencies, type SettingValues } from "./settings.ts";
 
 const integer = (low: number, high: number, words: string) => z.number(words).int(words).min(low, words).max(high, words);

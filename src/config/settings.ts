@@ -1,5 +1,5 @@
 import type { LogKind } from "../base/log.ts";
-import { defaultJournal, type JournalSetting } from "../triggers/journal.ts";
+import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
 /** How long packets may be gathered before they are written: less delay costs more writes. */
 export const latencies = ["low", "normal", "high"] as const;

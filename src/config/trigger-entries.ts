@@ -1,7 +1,7 @@
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import { parseTriggerEntries } from "../triggers/entry.ts";
-import { readCallLimits } from "../triggers/call-control.ts";
-import { onFailWords, readOnFail } from "../triggers/on-fail.ts";
+import { readCallLimits } from "../triggers/failure/call-control.ts";
+import { onFailWords, readOnFail } from "../triggers/failure/on-fail.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "../triggers/table.ts";
 import type { Handler, HandlerOptions, Triggers } from "../triggers/trigger.ts";
 import { describeUnknown, fieldPath, problem } from "./problem.ts";

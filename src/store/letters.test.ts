@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { NewLetter } from "../triggers/letter.ts";
+import type { NewLetter } from "../triggers/delivery/letter.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";

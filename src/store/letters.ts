@@ -1,5 +1,5 @@
 import { type Kysely, type Selectable, sql } from "kysely";
-import type { Letter, LetterStore, LettersSize } from "../triggers/letter.ts";
+import type { Letter, LetterStore, LettersSize } from "../triggers/delivery/letter.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Tables } from "./tables.ts";
 

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import type { SessionJournal } from "../access/session-journal.ts";
+import type { SessionJournal } from "../access/told/session-journal.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Tables } from "./tables.ts";
 

@@ -1,6 +1,6 @@
 import { Kysely, SqliteDialect } from "kysely";
-import type { SessionJournal } from "../access/session-journal.ts";
-import type { LetterStore } from "../triggers/letter.ts";
+import type { SessionJournal } from "../access/told/session-journal.ts";
+import type { LetterStore } from "../triggers/delivery/letter.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";

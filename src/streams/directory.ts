@@ -2,10 +2,10 @@ import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
-import { type HubContext, LiveStream } from "./live-stream.ts";
-import { LiveWriter } from "./live-writer.ts";
+import { type HubContext, LiveStream } from "./live/live-stream.ts";
+import { LiveWriter } from "./live/live-writer.ts";
 import type { CloseReason, LiveOptions, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
-import { VodStream } from "./vod-stream.ts";
+import { VodStream } from "./vod/vod-stream.ts";
 
 /** How often rates, health and timeouts are looked at. */
 const tickMs = 500;

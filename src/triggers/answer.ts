@@ -1,10 +1,10 @@
 import { type Allow, allow, type Deny, deny, keep, type Rewriting, rewrite, type Scope, type Verdict } from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
 import { readAllow, readDeny } from "./decision-object.ts";
-import { HandlerFailure } from "./handler-failure.ts";
+import { HandlerFailure } from "./failure/handler-failure.ts";
 import { type TriggerDefinition, type TriggerName, type TypedAction, triggers } from "./table.ts";
 
-export { HandlerFailure } from "./handler-failure.ts";
+export { HandlerFailure } from "./failure/handler-failure.ts";
 
 /** What one handler said. Undefined: nothing, so that what others said, or the value that was there, holds. */
 export type Reading = Verdict | Rewriting | undefined;

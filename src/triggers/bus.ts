@@ -3,16 +3,16 @@ import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
 import { HandlerFailure, joinVerdicts, type Reading, tableFailure } from "./answer.ts";
-import type { BreakerStatus } from "./breaker.ts";
-import type { CallStatus } from "./call-control.ts";
-import type { CallMode, CallRecord, CallSink } from "./call-record.ts";
-import { type CallTrace, type HandlerNote, traceCall } from "./call-trace.ts";
+import type { BreakerStatus } from "./failure/breaker.ts";
+import type { CallStatus } from "./failure/call-control.ts";
+import type { CallMode, CallRecord, CallSink } from "./journal/call-record.ts";
+import { type CallTrace, type HandlerNote, traceCall } from "./journal/call-trace.ts";
 import { configuredListeners } from "./configured-listeners.ts";
 import { parseTriggerEntries, type TriggerEntries } from "./entry.ts";
-import { createFailureLog } from "./failures.ts";
+import { createFailureLog } from "./failure/failures.ts";
 import { filterBase, type StreamTags } from "./filter.ts";
-import { failureWords } from "./guard.ts";
-import { createHttpCaller } from "./http.ts";
+import { failureWords } from "./failure/guard.ts";
+import { createHttpCaller } from "./call/http.ts";
 import {
   defaultLimits,
   type Effort,
@@ -22,9 +22,9 @@ import {
   type Surroundings,
   type TriggerLimits,
 } from "./listener.ts";
-import type { Outbox } from "./outbox.ts";
-import { deliverTo, letterOf } from "./reliable.ts";
-import { withoutSecrets } from "./secrets.ts";
+import type { Outbox } from "./delivery/outbox.ts";
+import { deliverTo, letterOf } from "./delivery/reliable.ts";
+import { withoutSecrets } from "./call/secrets.ts";
 import { type Payload, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 import type { Decision, Triggers } from "./trigger.ts";
 import { createTurns } from "./turns.ts";

@@ -1,7 +1,7 @@
 import { allow, type Deny, type DenyLife, deny, rewrite, type Scope, type Verdict, type ViewerLife } from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
 import type { Reading } from "./answer.ts";
-import { HandlerFailure } from "./handler-failure.ts";
+import { HandlerFailure } from "./failure/handler-failure.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import { allow, rewrite } from "../base/decision.ts";
 import { isSluiceError } from "../base/errors.ts";
 import { checkFailed } from "./answer.ts";
 import { entryFailure, type HandlerEntry, handlerLabel, parseTriggerEntries } from "./entry.ts";
-import { plainCall } from "./http-options.ts";
+import { plainCall } from "./call/http-options.ts";
 
 const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   handler: "/bin/true",

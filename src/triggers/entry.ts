@@ -1,9 +1,9 @@
 import { allow, keep } from "../base/decision.ts";
 import { SluiceError } from "../base/errors.ts";
 import { checkFailed, offline, type Reading, readText, tableFailure } from "./answer.ts";
-import { type CallLimits, readCallLimits } from "./call-control.ts";
-import { type CallOptions, parseCallOptions, plainCall } from "./http-options.ts";
-import { alwaysOnFail, type FailurePolicy, readEntryOnFail } from "./on-fail.ts";
+import { type CallLimits, readCallLimits } from "./failure/call-control.ts";
+import { type CallOptions, parseCallOptions, plainCall } from "./call/http-options.ts";
+import { alwaysOnFail, type FailurePolicy, readEntryOnFail } from "./failure/on-fail.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 
 /** What holds when a handler fails: `legacy` is MistServer's reading (`default`, else yes), the others say it in words. */

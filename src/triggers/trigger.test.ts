@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { allow, deny, keep, type Rewriting, rewrite, type Verdict } from "../base/decision.ts";
-import { lastKnown } from "./on-fail.ts";
+import { lastKnown } from "./failure/on-fail.ts";
 import type { Payload, TriggerName } from "./table.ts";
 import type { Decision, Handler, Triggers } from "./trigger.ts";
 

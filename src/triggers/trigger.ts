@@ -1,8 +1,8 @@
 import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict, Yes } from "../base/decision.ts";
 import type { ServerControl } from "../base/server-control.ts";
-import type { CallMode } from "./call-record.ts";
-import type { CallLimitOptions } from "./call-control.ts";
-import type { OnFail } from "./on-fail.ts";
+import type { CallMode } from "./journal/call-record.ts";
+import type { CallLimitOptions } from "./failure/call-control.ts";
+import type { OnFail } from "./failure/on-fail.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
 
 type Kind<K extends TriggerName> = (typeof triggers)[K]["answer"];

@@ -11,9 +11,9 @@ import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it } from "vitest";
 import { allow, deny, rewrite } from "../../src/base/decision.ts";
-import { defaultExecLimits, execLimits } from "../../src/triggers/exec.ts";
-import { createHttpCaller } from "../../src/triggers/http.ts";
-import { createHttpAgents } from "../../src/triggers/http-agents.ts";
+import { defaultExecLimits, execLimits } from "../../src/triggers/call/exec.ts";
+import { createHttpCaller } from "../../src/triggers/call/http.ts";
+import { createHttpAgents } from "../../src/triggers/call/http-agents.ts";
 import { busScene, push, viewer } from "../support/trigger-bus.ts";
 
 type Got = { readonly method: string; readonly url: string; readonly headers: Record<string, string>; readonly body: string };
@@ -222,7 +222,7 @@ describe("connections to handlers", () => {
 
   it("HTTPS trusts NODE_EXTRA_CA_CERTS", async () => {
     const { url } = await handler(() => ({ body: "live" }), true);
-    const module = new URL("../../src/triggers/http.ts", import.meta.url).href;
+    const module = new URL("../../src/triggers/call/http.ts", import.meta.url).href;
     const code = `import { createHttpCaller } from ${JSON.stringify(module)};
       await using caller = createHttpCaller();
       const call = { url: process.argv[1], message: () => ({ headers: {}, body: "x" }), wantsAnswer: true, signal: AbortSignal.timeout(5000) };

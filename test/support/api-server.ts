@@ -16,8 +16,8 @@ import type { Identity, Sessions } from "../../src/sessions/session.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
 import { createTriggers } from "../../src/triggers/bus.ts";
-import { openJournal } from "../../src/triggers/journal.ts";
-import { createOutbox } from "../../src/triggers/outbox.ts";
+import { openJournal } from "../../src/triggers/journal/journal.ts";
+import { createOutbox } from "../../src/triggers/delivery/outbox.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { createMemoryLetters } from "./memory-letters.ts";
 

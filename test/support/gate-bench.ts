@@ -1,5 +1,5 @@
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
-import type { SessionJournal } from "../../src/access/session-journal.ts";
+import type { SessionJournal } from "../../src/access/told/session-journal.ts";
 import type { OpenInput } from "../../src/access/inputs.ts";
 import type { AccessRequest } from "../../src/sessions/access-request.ts";
 import { defaultSessionSettings, type Sessions } from "../../src/sessions/session.ts";
@@ -7,7 +7,7 @@ import { createSessions } from "../../src/sessions/sessions.ts";
 import { createDirectory } from "../../src/streams/directory.ts";
 import type { StreamDirectory, StreamWriter, VodSource } from "../../src/streams/stream.ts";
 import { createTriggers, type TriggerBus } from "../../src/triggers/bus.ts";
-import type { Outbox } from "../../src/triggers/outbox.ts";
+import type { Outbox } from "../../src/triggers/delivery/outbox.ts";
 import { type TriggerName, triggers as table } from "../../src/triggers/table.ts";
 import type { Answer, Handler } from "../../src/triggers/trigger.ts";
 import { payloadText } from "../../src/triggers/wire.ts";

@@ -1,4 +1,4 @@
-import type { Letter, LetterStore } from "../../src/triggers/letter.ts";
+import type { Letter, LetterStore } from "../../src/triggers/delivery/letter.ts";
 
 /** Letters in memory, which survive an outbox as a disk does, and a disk that a test can break. */
 export interface MemoryLetters extends LetterStore {

@@ -2,7 +2,7 @@ import { isSluiceError, messageOf } from "../../base/errors.ts";
 import { connectorEntries } from "../../config/connector-entries.ts";
 import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../config/mist-shape.ts";
 import type { ConnectorEntry, Settings } from "../../config/settings.ts";
-import { withoutSecrets, withSecrets } from "../../triggers/secrets.ts";
+import { withoutSecrets, withSecrets } from "../../triggers/call/secrets.ts";
 import type { ApiParts } from "../parts.ts";
 import { type Call, type CallContext, isObject } from "./call.ts";
 

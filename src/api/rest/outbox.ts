@@ -2,8 +2,8 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { SluiceError } from "../../base/errors.ts";
 import { addressLabel } from "../../triggers/entry.ts";
-import type { Letter } from "../../triggers/letter.ts";
-import type { Outbox } from "../../triggers/outbox.ts";
+import type { Letter } from "../../triggers/delivery/letter.ts";
+import type { Outbox } from "../../triggers/delivery/outbox.ts";
 import { type Bindings, checked } from "./rest.ts";
 
 const whole = (words: string) => z.coerce.number(words).int(words).min(0, words);

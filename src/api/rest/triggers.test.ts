@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { memoryStore, startApi } from "../../../test/support/api-server.ts";
 import { viewer } from "../../../test/support/trigger-bus.ts";
 import { allow, deny } from "../../base/decision.ts";
-import type { CallRecord } from "../../triggers/call-record.ts";
+import type { CallRecord } from "../../triggers/journal/call-record.ts";
 
 const json = { "Content-Type": "application/json" };
 const post = (path: string, body: unknown) => ({ path: `/api/v1/triggers${path}`, headers: json, body: JSON.stringify(body) });

@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { SluiceError } from "../../base/errors.ts";
-import type { CallRecord } from "../../triggers/call-record.ts";
+import type { CallRecord } from "../../triggers/journal/call-record.ts";
 import { parseTriggerEntries } from "../../triggers/entry.ts";
 import { handlerIds } from "../../triggers/handler-id.ts";
 import { completePayload } from "../../triggers/payload.ts";

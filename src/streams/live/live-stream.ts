@@ -1,0 +1,392 @@
+import type { Cursor } from "../../base/cursor.ts";
+import type { SluiceError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { StreamName } from "../../base/stream-name.ts";
+import type { Clock, Micros } from "../../base/time.ts";
+import type { Chunk, Format } from "../../media/format.ts";
+import type { Packet } from "../../media/packet.ts";
+import type { Track, TrackId } from "../../media/track.ts";
+import type { TrackStats } from "../../media/track-stats.ts";
+import { ChunkCursor } from "./chunk-cursor.ts";
+import { ChunkRing, type MuxSource } from "./chunk-ring.ts";
+import { Epochs, onlyAdds, sameTracks } from "./epochs.ts";
+import { Fragments } from "./fragments.ts";
+import { healthOf } from "./health.ts";
+import { Leader } from "./leader.ts";
+import { PacketCursor, type PacketSource } from "./packet-cursor.ts";
+import { PacketRing } from "./packet-ring.ts";
+import { Readers } from "./readers.ts";
+import type { CloseReason, Fragment, LiveOptions, StartAt, Stream, StreamEvent, StreamState } from "../stream.ts";
+import { TrackMeter } from "./track-meter.ts";
+
+/** What the hub's parts share. */
+export type HubContext = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Milliseconds that packets are collected before viewers get them; 0: until the present task ends. */
+  readonly flushMs: () => number;
+  readonly microtask: (run: () => void) => void;
+  readonly emit: (event: StreamEvent) => void;
+};
+
+/** The publisher as its stream sees it. */
+export type Publisher = { abort(error: SluiceError): void };
+
+/** Complete fragments with which every output can start at once. */
+const readyFragments = 3;
+/** Fragments that the ring keeps however long they are. */
+const keptFragments = 4;
+const maxBytes = 64 * 1024 * 1024;
+/** A format that nobody watches is dropped after this. */
+const unusedMs = 5_000;
+/** A publisher that has been silent for this long may be replaced. */
+const replaceableMs = 2_000;
+/** A stream with `resume` waits this long for its next publisher. */
+const resumeMs = 60_000;
+/** The incoming bandwidth is told at most this often. */
+const bandwidthMs = 1_000;
+
+/** A stream that comes in as it happens: the packet ring, what is derived from it, and who reads it. */
+export class LiveStream implements Stream, PacketSource, MuxSource {
+  readonly kind = "live";
+  readonly input = "Buffer";
+  readonly name: StreamName;
+  readonly packetRing: PacketRing;
+  readonly packetReaders: Readers;
+  readonly microtask: (run: () => void) => void;
+  readonly closed: Promise<CloseReason>;
+  #resolveClosed: (reason: CloseReason) => void = () => {};
+  readonly #context: HubContext;
+  readonly #chunkRings = new Map<string, { readonly ring: ChunkRing; unusedSince: number }>();
+  readonly #epochs = new Epochs();
+  readonly #leader = new Leader();
+  readonly #fragments: Fragments;
+  readonly #meters = new Map<TrackId, TrackMeter>();
+  readonly #listeners = new Set<() => void>();
+  #options: LiveOptions;
+  #state: StreamState = "waiting";
+  #publisher: Publisher | undefined;
+  #freshPublisher = true;
+  #lastActive: number;
+  #lastPacket: number | undefined;
+  #leftAt: number | undefined;
+  #unixOffset: number;
+  #wallOffset: number | undefined;
+  #full = false;
+  #dry = false;
+  /** EMPTY was told when the publisher left, and no FULL since. */
+  #paused = false;
+  #bandwidth = 0;
+  #bandwidthAt = Number.NEGATIVE_INFINITY;
+  #flush: Disposable | true | undefined;
+
+  constructor(name: StreamName, options: LiveOptions, context: HubContext) {
+    this.name = name;
+    this.#options = options;
+    this.#context = context;
+    this.microtask = context.microtask;
+    this.packetRing = new PacketRing(bounds(options));
+    this.#fragments = new Fragments(this.packetRing);
+    this.packetReaders = new Readers(this.#onReaderError);
+    this.#lastActive = context.clock.monotonic();
+    this.#unixOffset = context.clock.now();
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  get source(): string {
+    return this.#options.source;
+  }
+  get state(): StreamState {
+    return this.#state;
+  }
+  get tracks(): readonly Track[] {
+    return this.#epochs.tracks;
+  }
+  get unixOffset(): number {
+    return this.#unixOffset;
+  }
+  get firstTime(): Micros {
+    return this.packetRing.oldestTime;
+  }
+  get lastTime(): Micros {
+    return this.packetRing.newestTime;
+  }
+  get over(): boolean {
+    return this.#state === "offline";
+  }
+  /** True while no other publisher may have the name. */
+  get held(): boolean {
+    return this.#publisher !== undefined && this.#context.clock.monotonic() - this.#lastActive < replaceableMs;
+  }
+
+  packets(start: StartAt = "live"): Cursor<Packet> {
+    return new PacketCursor(this, start);
+  }
+
+  chunks(format: Format, start: StartAt = "live"): Cursor<Chunk> {
+    let entry = this.#chunkRings.get(format.name);
+    if (!entry) {
+      const from = start === "oldest" ? this.packetRing.oldestGroup : this.packetRing.newestGroup;
+      entry = { ring: new ChunkRing(format, this, from, this.#onReaderError), unusedSince: this.#context.clock.monotonic() };
+      if (this.over) entry.ring.finish();
+      this.#chunkRings.set(format.name, entry);
+    }
+    return new ChunkCursor(entry.ring, start, this.microtask);
+  }
+
+  trackStats(id: TrackId): TrackStats | undefined {
+    return this.#meters.get(id)?.stats(this.firstTime);
+  }
+
+  fragments(): Promise<{ readonly fragments: readonly Fragment[]; readonly ended: boolean }> {
+    return Promise.resolve({ fragments: this.#fragments.list(), ended: this.over });
+  }
+
+  onChange(run: () => void): Disposable {
+    const listener = (): void => run();
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  startsAt(sequence: number): boolean {
+    return this.#leader.free(sequence) || this.packetRing.isGroup(sequence);
+  }
+  epochAt(sequence: number): number {
+    return this.#epochs.at(sequence);
+  }
+  tracksOf(epoch: number): readonly Track[] {
+    return this.#epochs.tracksOf(epoch);
+  }
+
+  /** MistServer's health JSON. */
+  health(): Readonly<Record<string, unknown>> {
+    const silentMs = this.#lastPacket === undefined ? 0 : this.#context.clock.monotonic() - this.#lastPacket;
+    return healthOf({
+      tracks: this.tracks,
+      meter: (id) => this.#meters.get(id),
+      oldest: this.firstTime,
+      silentMs,
+      maxKeepAwayMs: Math.round(this.#options.bufferMs * 0.9),
+    });
+  }
+
+  /** Another publisher goes on with the stream; the old one, if there is one, is told. */
+  attach(publisher: Publisher, options: LiveOptions, takeover: SluiceError): void {
+    const replaced = this.#publisher;
+    this.detach(true);
+    this.#publisher = publisher;
+    this.#options = options;
+    this.#freshPublisher = true;
+    this.#leftAt = undefined;
+    this.#lastActive = this.#context.clock.monotonic();
+    this.packetRing.rebound(bounds(options));
+    // Told when it has no say any more: it closes its writer at once, and that must not end the stream.
+    replaced?.abort(takeover);
+  }
+
+  /** True while this is the publisher: a replaced one has no say. */
+  isPublisher(publisher: Publisher): boolean {
+    return this.#publisher === publisher && !this.over;
+  }
+
+  /** The publisher has left and the stream stays: its last fragment is complete and the clock for the next one runs. */
+  detach(replaced = false): void {
+    if (!this.#publisher || this.over) return;
+    this.#publisher = undefined;
+    this.#leftAt = this.#context.clock.monotonic();
+    const completed = this.#fragments.close(this.packetRing.newestTime);
+    this.#setState("waiting");
+    // Unlike MistServer, which says nothing: who lists live streams by STREAM_BUFFER must learn that this one has paused.
+    if (this.#full && !replaced && this.tracks.length > 0) {
+      this.#full = false;
+      this.#paused = true;
+      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+    }
+    if (completed) this.#changed();
+  }
+
+  /** All tracks, from the next packet on. */
+  describe(tracks: readonly Track[]): void {
+    const before = this.tracks;
+    const same = sameTracks(before, tracks);
+    if (!same) {
+      const fresh = this.packetRing.end === 0;
+      const added = onlyAdds(before, tracks);
+      const kept = [...tracks];
+      this.#epochs.change(this.packetRing.end, kept);
+      for (const track of before) {
+        const now = tracks.find((other) => other.id === track.id);
+        if (now?.codec !== track.codec) this.#meters.delete(track.id);
+      }
+      for (const { id } of tracks) if (!this.#meters.has(id)) this.#meters.set(id, new TrackMeter());
+      this.#leader.describe(kept);
+      if (!fresh && !(added && this.#fragments.extend(kept))) this.#fragments.interrupt();
+    }
+    if (same && !this.#freshPublisher) return;
+    this.#freshPublisher = false;
+    this.#context.emit({ kind: "tracks", stream: this });
+    if (tracks.length === 0 && before.length > 0) this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+    this.#changed();
+  }
+
+  /** Appends a packet of the stream's timeline. `discontinuity`: time was closed up before it. */
+  append(packet: Packet, discontinuity: boolean): void {
+    const meter = this.#meters.get(packet.trackId);
+    if (!meter) return;
+    const { clock } = this.#context;
+    const now = clock.monotonic();
+    this.#lastActive = this.#lastPacket = now;
+    if (discontinuity || this.#wallOffset === undefined) {
+      if (this.#wallOffset === undefined) this.#unixOffset = clock.now() - Math.round(packet.dts / 1000);
+      this.#wallOffset = clock.now() - Math.round(packet.dts / 1000);
+      if (discontinuity) {
+        for (const each of this.#meters.values()) each.restart();
+        this.#fragments.interrupt();
+      }
+    }
+    const starts = this.#leader.starts(packet, this.packetRing.end);
+    const sequence = this.packetRing.push(packet, starts);
+    if (starts) this.#group(sequence, packet.dts, this.#wallOffset);
+    else if (this.packetRing.crowded) this.#trim();
+    meter.packet(packet.dts, packet.pts, packet.data.length, now, starts ? sequence : this.packetRing.newestGroup, starts);
+    this.#scheduleFlush();
+  }
+
+  /** Regular work: rates, health, unused formats, and the wait for the next publisher. Gives the reason to end, if any. */
+  tick(): CloseReason | undefined {
+    const now = this.#context.clock.monotonic();
+    for (const meter of this.#meters.values()) meter.tick(this.firstTime);
+    for (const [name, entry] of this.#chunkRings) {
+      if (entry.ring.cursors > 0) entry.unusedSince = now;
+      else if (now - entry.unusedSince >= unusedMs) this.#chunkRings.delete(name);
+    }
+    this.#checkHealth();
+    this.#tellBandwidth(now);
+    if (this.#leftAt === undefined || now - this.#leftAt < resumeMs) return undefined;
+    return { code: "CLEAN_INACTIVE", text: `no publisher has continued the stream for ${resumeMs / 1000} seconds` };
+  }
+
+  /** Ends the stream. `error` is what its publisher is told, if it is still there. */
+  close(reason: CloseReason, error?: SluiceError): void {
+    if (this.over || this.#state === "shutdown") return;
+    this.#state = "shutdown";
+    if (error) this.#publisher?.abort(error);
+    this.#publisher = undefined;
+    this.#leftAt = undefined;
+    this.#fragments.close(this.packetRing.newestTime);
+    if (this.#flush && this.#flush !== true) this.#flush[Symbol.dispose]();
+    for (const { ring } of this.#chunkRings.values()) ring.finish();
+    const described = this.tracks.length > 0;
+    // As in MistServer: the last media time is told when the buffer ends by itself, not when its publisher has left.
+    const server = error !== undefined || reason.code === "CLEAN_INACTIVE";
+    if (described) {
+      const lastMs = Math.round(this.packetRing.newestTime / 1000);
+      if (!this.#paused) this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
+      this.#epochs.change(this.packetRing.end, []);
+      this.#context.emit({ kind: "tracks", stream: this });
+    }
+    this.#state = "offline";
+    for (const { ring } of this.#chunkRings.values()) ring.readers.wake();
+    this.packetReaders.wake();
+    this.#context.emit({ kind: "closed", stream: this, reason });
+    this.#resolveClosed(reason);
+    this.#changed();
+    this.#listeners.clear();
+  }
+
+  readonly #onReaderError = (error: unknown): void => {
+    this.#context.log.write("ERROR", `a viewer's output failed: ${String(error)}`, { stream: this.name });
+  };
+
+  #group(sequence: number, dts: Micros, wallOffset: number): void {
+    const wallClock = wallOffset + Math.round(dts / 1000);
+    const completed = this.#fragments.group(sequence, dts, this.#options.segmentMs * 1000, wallClock, this.tracks);
+    this.#trim();
+    if (this.#state === "waiting" && this.#publisher && this.#fragments.count >= readyFragments) this.#becomeReady();
+    if (completed) this.#changed();
+  }
+
+  #becomeReady(): void {
+    for (const meter of this.#meters.values()) meter.tick(this.firstTime);
+    this.#setState("ready");
+    if (this.#full) return;
+    this.#full = true;
+    this.#paused = false;
+    const health = this.health();
+    this.#dry = "issues" in health;
+    this.#context.emit({ kind: "buffer", stream: this, state: "FULL", health });
+  }
+
+  #checkHealth(): void {
+    if (!this.#full || this.over) return;
+    const health = this.health();
+    const dry = "issues" in health;
+    if (dry === this.#dry) return;
+    this.#dry = dry;
+    this.#context.emit({ kind: "buffer", stream: this, state: dry ? "DRY" : "RECOVER", health });
+  }
+
+  #tellBandwidth(now: number): void {
+    if (!this.#publisher || now - this.#bandwidthAt < bandwidthMs) return;
+    let bytesPerSecond = 0;
+    for (const meter of this.#meters.values()) bytesPerSecond += meter.settledRate;
+    if (bytesPerSecond === this.#bandwidth) return;
+    this.#bandwidth = bytesPerSecond;
+    this.#bandwidthAt = now;
+    this.#context.emit({ kind: "bandwidth", stream: this, bytesPerSecond });
+  }
+
+  #trim(): void {
+    this.packetRing.trim(this.#fragments.neededFrom(keptFragments));
+    this.#fragments.trim();
+    this.#epochs.trim(this.packetRing.first);
+  }
+
+  #setState(state: StreamState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#context.emit({ kind: "state", stream: this, state });
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.#onReaderError(error);
+      }
+    }
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flush) return;
+    if (this.#chunkRings.size === 0 && this.packetReaders.size === 0) return;
+    const ms = this.#context.flushMs();
+    if (ms > 0) {
+      this.#flush = this.#context.clock.after(ms, this.#runFlush);
+    } else {
+      this.#flush = true;
+      this.microtask(this.#runFlush);
+    }
+  }
+
+  /** One pass over the formats, then one over those who wait. Sockets are written to inside it. */
+  readonly #runFlush = (): void => {
+    this.#flush = undefined;
+    if (this.over) return;
+    for (const { ring } of this.#chunkRings.values()) {
+      if (ring.cursors === 0) continue;
+      const end = ring.end;
+      ring.flush();
+      if (ring.end !== end) ring.readers.wake();
+    }
+    this.packetReaders.wake();
+  };
+}
+
+function bounds(options: LiveOptions): { readonly maxBytes: number; readonly bufferMicros: Micros } {
+  return { maxBytes, bufferMicros: Math.max(options.bufferMs, 1_000) * 1000 };
+}
