@@ -164,9 +164,9 @@ describe("a late viewer", () => {
     const [http, webSocket] = await Promise.all([overHttp("live", 2500), overWebSocket("live", 2500)]);
     expect(Buffer.from(webSocket.subarray(0, 13)).equals(http.subarray(0, 13))).toBe(true);
     const [first, second] = [flvTags(http), flvTags(webSocket)];
-    // One of them may have begun a group later, or ended a moment earlier.
+    // One of them may have begun a group later, or ended a moment earlier; sound may come up to 200 ms after the picture of its time.
     const timesOf = (tags: typeof first): number[] => tags.filter(({ kind }) => /video/.test(kind)).map(({ timestampMs }) => timestampMs);
-    const [from, to] = [Math.max(timesOf(first)[0]!, timesOf(second)[0]!), Math.min(timesOf(first).at(-1)!, timesOf(second).at(-1)!)];
+    const [from, to] = [Math.max(timesOf(first)[0]!, timesOf(second)[0]!), Math.min(timesOf(first).at(-1)!, timesOf(second).at(-1)!) - 200];
     const facts = (tags: typeof first): string[] =>
       tags
         .filter(({ kind, timestampMs }) => !/config|metadata/.test(kind) && timestampMs > from && timestampMs < to)
