@@ -4,7 +4,7 @@ import { entryPolicy, type HandlerEntry, handlerLabel, isUrl, parseTriggerEntrie
 import type { FailureCause } from "../triggers/failure/failure-cause.ts";
 import { alwaysOnFail, type FailurePolicy, readOnFail } from "../triggers/failure/on-fail.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "../triggers/table.ts";
-import { tableFailure } from "../triggers/answer.ts";
+import { functionFailure } from "../triggers/answer.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import { describeUnknown, fieldPath } from "./problem.ts";
 import { type Settings, streamSettings } from "./settings.ts";
@@ -78,7 +78,7 @@ function aboutEntry(name: TriggerName, entry: HandlerEntry, around: Surroundings
 function lintFunctions({ handlers }: LoadedConfiguration): Finding[] {
   return handlers.flatMap(({ name, handle, options }) => {
     if (!(triggers[name] as TriggerDefinition).access || options.mode === "shadow") return [];
-    const policy = options.onFail === undefined ? alwaysOnFail(tableFailure(name)) : readOnFail(name, options.onFail, "onFail");
+    const policy = options.onFail === undefined ? alwaysOnFail(functionFailure(name)) : readOnFail(name, options.onFail, "onFail");
     const label = handle.name && handle.name !== name && handle.name !== "handle" ? `the function "${handle.name}"` : "the function";
     const remarks = failsOpen(name, label, policy, options.onFail !== undefined, "`{ handle, onFail: deny(reason) }`");
     return remarks.map(([severity, message]): Finding => ({ severity, message, path: fieldPath(["triggers", name]) }));

@@ -107,6 +107,15 @@ export function tableFailure(name: TriggerName): Reading {
 }
 
 /**
+ * What holds when a function fails that says nothing about failure: where it lets somebody in, nobody gets in, also not
+ * under the name that was to be replaced. MistServer's entries keep the value there (`tableFailure`).
+ */
+export function functionFailure(name: TriggerName): Reading {
+  const definition: TriggerDefinition = triggers[name];
+  return definition.access ? checkFailed : tableFailure(name);
+}
+
+/**
  * Joins verdicts: the first no wins, one that was said before one of a failure. Of several yeses the narrower life holds:
  * the shorter spans, the narrower scope, all tags; of users the one that was named last.
  */

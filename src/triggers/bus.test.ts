@@ -177,12 +177,19 @@ describe("failure", () => {
 
   it("keeps the value of a rewrite, or what another handler said", async () => {
     await using scene = busScene();
-    const failing = scene.bus.on("PUSH_REWRITE", nonsense);
-    expect(await scene.bus.fire("PUSH_REWRITE", push)).toEqual(keep());
+    const asked = { ...push, defaultStream: "", protocol: "FLV" };
+    const failing = scene.bus.on("DEFAULT_STREAM", nonsense);
+    expect(await scene.bus.fire("DEFAULT_STREAM", asked)).toEqual(keep());
     failing[Symbol.dispose]();
-    scene.bus.on("PUSH_REWRITE", () => deny("unknown key"));
+    scene.bus.on("DEFAULT_STREAM", () => rewrite("recording"));
+    scene.bus.on("DEFAULT_STREAM", nonsense);
+    expect(await scene.bus.fire("DEFAULT_STREAM", asked)).toEqual(rewrite("recording"));
+  });
+
+  it("lets nobody in under the name that a function should have replaced", async () => {
+    await using scene = busScene();
     scene.bus.on("PUSH_REWRITE", nonsense);
-    expect(await scene.bus.fire("PUSH_REWRITE", push)).toEqual(deny("unknown key"));
+    expect(await scene.bus.fire("PUSH_REWRITE", push)).toEqual(checkFailed);
   });
 
   it("lets the server live", async () => {

@@ -2,7 +2,7 @@ import { SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
-import { HandlerFailure, type Reading, readNative, readReply, readText, tableFailure } from "./answer.ts";
+import { HandlerFailure, type Reading, readNative, readReply, readText, functionFailure } from "./answer.ts";
 import type { CallMode } from "./journal/call-record.ts";
 import { readJson } from "./decision-object.ts";
 import { type CallStatus, readCallLimits } from "./failure/call-control.ts";
@@ -120,7 +120,8 @@ export function nativeListener<K extends TriggerName>(
     label,
     role: shadow ? "shadow" : asked ? "decides" : "told",
     calls: readCallLimits(options, "function", asked, `${trigger}: `),
-    policy: options.onFail === undefined ? alwaysOnFail(tableFailure(trigger)) : readOnFail(trigger, options.onFail, `${trigger}: onFail`),
+    policy:
+      options.onFail === undefined ? alwaysOnFail(functionFailure(trigger)) : readOnFail(trigger, options.onFail, `${trigger}: onFail`),
     otherCause: "error",
     around,
   } as const;

@@ -1,6 +1,6 @@
 import { allow, deny, keep, rewrite } from "../../base/decision.ts";
 import { SluiceError } from "../../base/errors.ts";
-import { checkFailed, HandlerFailure, type Reading, readNative, tableFailure } from "../answer.ts";
+import { functionFailure, HandlerFailure, type Reading, readNative } from "../answer.ts";
 import { type FailureCause, failureCauses } from "./failure-cause.ts";
 import { createLastKnown } from "./last-known.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "../table.ts";
@@ -138,8 +138,7 @@ function readOne(place: Place, value: unknown, path: string): Step {
   if (!last) return { lastKnown: false, reading: readChecked(place, value, path) };
   const otherwise = isObject(value) ? value.otherwise : undefined;
   if (otherwise !== undefined) return { lastKnown: true, reading: readChecked(place, otherwise, `${path}.otherwise`) };
-  const { access }: TriggerDefinition = triggers[place.name];
-  return { lastKnown: true, reading: access ? checkFailed : tableFailure(place.name) };
+  return { lastKnown: true, reading: functionFailure(place.name) };
 }
 
 function readChecked(place: Place, value: unknown, path: string): Reading {
