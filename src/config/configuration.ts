@@ -1,9 +1,10 @@
+import type { StreamSettings } from "../access/settings.ts";
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
-import { type SettingValues, type Settings, type StreamSettings, streamSettings, withDefaults } from "./settings.ts";
+import { type SettingValues, type Settings, streamSettings, withDefaults } from "./settings.ts";
 import { checkEntries } from "./trigger-entries.ts";
 
 /** Where changes are kept. A key's value is plain JSON; null means: not what the file says, but the default. */

@@ -1,3 +1,4 @@
+import type { StreamSettings } from "../access/settings.ts";
 import type { LogKind } from "../base/log.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
@@ -97,21 +98,6 @@ export function withDefaults(values: SettingValues): Settings {
     kept: values.kept ?? {},
   };
 }
-
-/** A stream's settings as the server reads them: the types are right whatever form they were written in. */
-export type StreamSettings = {
-  readonly source: string;
-  readonly fallback_stream?: string | undefined;
-  readonly always_on?: boolean | undefined;
-  readonly tags?: readonly string[] | undefined;
-  /** ms of media kept. */
-  readonly DVR?: number | undefined;
-  /** ms, least length of a segment. */
-  readonly segmentsize?: number | undefined;
-  readonly resume?: boolean | undefined;
-  /** s that an unused input stays open. */
-  readonly inputtimeout?: number | undefined;
-};
 
 /** Reads an entry. MistServer writes switches as 0 and 1, and its web interface writes numbers as text at times. */
 export function streamSettings(entry: StreamEntry): StreamSettings {

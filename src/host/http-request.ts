@@ -1,18 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { SluiceError } from "../base/errors.ts";
+import type { HttpExchange } from "../protocols/protocol.ts";
 import { clientAddress, plainAddress, type TrustedProxies } from "./peer-address.ts";
 
 /** A request as plain data. */
-export type ParsedRequest = {
-  readonly method: string;
-  readonly url: URL;
-  /** Percent-decoded. */
-  readonly path: string;
-  readonly query: Readonly<Record<string, string>>;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly cookies: Readonly<Record<string, string>>;
-  readonly address: string;
-};
+export type ParsedRequest = Pick<HttpExchange, "method" | "url" | "path" | "query" | "headers" | "cookies" | "address">;
 
 type Texts = Record<string, string>;
 

@@ -1,11 +1,11 @@
-import { isSluiceError, type SluiceError } from "../../base/errors.ts";
+import type { SluiceError } from "../../base/errors.ts";
 import { exitOf } from "../../base/exit.ts";
 import { type PumpEnd, pump } from "../../base/pump.ts";
 import type { Format } from "../../media/format.ts";
 import type { CloseReason, Stream } from "../../streams/stream.ts";
 import type { Admission } from "../protocol.ts";
 import { dataMessage, statusMessage } from "./command.ts";
-import { endingOf, refusalOf, type Role, type RoleContext } from "./role.ts";
+import { decided, endingOf, type Role, type RoleContext } from "./role.ts";
 import { userControl, userEvent } from "./wire/control.ts";
 
 /**
@@ -14,16 +14,8 @@ import { userControl, userEvent } from "./wire/control.ts";
  */
 export async function play(context: RoleContext, format: Format): Promise<Role | undefined> {
   const { host, peer, streamId, request } = context;
-  let admission: Admission<Stream>;
-  try {
-    admission = await host.play(request);
-  } catch (error) {
-    const refusal = refusalOf(error);
-    peer.status(streamId, "error", refusalCode(refusal), refusal.message);
-    if (!isSluiceError(error)) throw error;
-    context.finish();
-    return undefined;
-  }
+  const admission = await decided(context, host.play(request), refusalCode);
+  if (!admission) return undefined;
   const name = admission.askedName;
   peer.send(
     userControl(userEvent.streamBegin, streamId),

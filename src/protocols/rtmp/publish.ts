@@ -1,4 +1,4 @@
-import { isSluiceError, type SluiceError } from "../../base/errors.ts";
+import type { SluiceError } from "../../base/errors.ts";
 import { unwrapper } from "../../base/time.ts";
 import { type TagType, tagType } from "../../containers/flv/tag.ts";
 import { createTagDemuxer } from "../../containers/flv/tag-demuxer.ts";
@@ -6,7 +6,7 @@ import { isTrackList } from "../../media/format.ts";
 import type { CloseReason, StreamWriter } from "../../streams/stream.ts";
 import type { Admission } from "../protocol.ts";
 import { scriptTagBody } from "./command.ts";
-import { endingOf, refusalOf, type Role, type RoleContext } from "./role.ts";
+import { decided, endingOf, type Role, type RoleContext } from "./role.ts";
 import { userControl, userEvent } from "./wire/control.ts";
 import { messageType, type RtmpMessage } from "./wire/message.ts";
 
@@ -16,16 +16,8 @@ import { messageType, type RtmpMessage } from "./wire/message.ts";
  */
 export async function publish(context: RoleContext): Promise<Role | undefined> {
   const { host, peer, streamId, request } = context;
-  let admission: Admission<StreamWriter>;
-  try {
-    admission = await host.publish(request);
-  } catch (error) {
-    const refusal = refusalOf(error);
-    peer.status(streamId, "error", refusalCode(refusal), refusal.message);
-    if (!isSluiceError(error)) throw error;
-    context.finish();
-    return undefined;
-  }
+  const admission = await decided(context, host.publish(request), refusalCode);
+  if (!admission) return undefined;
   peer.send(userControl(userEvent.streamBegin, streamId));
   peer.status(streamId, "status", "NetStream.Publish.Start", `Publishing ${admission.askedName}.`);
   return new Publisher(context, admission);

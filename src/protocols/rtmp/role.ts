@@ -29,9 +29,25 @@ export type RoleContext = {
   readonly fail: (error: unknown) => void;
 };
 
-/** The words of a refusal for the client: the reason of a `SluiceError`, nothing of what is inside other errors. */
-export function refusalOf(error: unknown): SluiceError {
-  return isSluiceError(error) ? error : new SluiceError("access.denied", "the server could not decide");
+/**
+ * Waits for the gate's answer. A no is told to the client with the code of `codeOf` and its reason, and ends the connection;
+ * then this gives undefined. Of other errors the client learns nothing but that it is refused; they reject.
+ */
+export async function decided<T>(
+  context: RoleContext,
+  answer: Promise<T>,
+  codeOf: (refusal: SluiceError) => string,
+): Promise<T | undefined> {
+  const { peer, streamId, finish } = context;
+  try {
+    return await answer;
+  } catch (error) {
+    const refusal = isSluiceError(error) ? error : new SluiceError("access.denied", "the server could not decide");
+    peer.status(streamId, "error", codeOf(refusal), refusal.message);
+    if (!isSluiceError(error)) throw error;
+    finish();
+    return undefined;
+  }
 }
 
 /** The reason with which a signal was aborted. */
