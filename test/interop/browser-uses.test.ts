@@ -2,29 +2,37 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pageUntil, startBrowser } from "../support/browser.ts";
 import type { Child } from "../support/child.ts";
-import { type Decided, reason, startDecided } from "../support/decided.ts";
+import { type Decided, forms, reason, startDecided } from "../support/decided.ts";
 import { startEncoder } from "../support/encoder.ts";
 import { sampleMedia } from "../support/media.ts";
 import { get, hlsSegments } from "../support/viewer.ts";
 
 const hidden = "hidden-stream-9";
+const key = "key-5e1c0a97b3d2";
 const video = 'document.querySelector("video")';
 
 /** The uses as a viewer in a browser meets them: the player page, hls.js, and decisions that change while it plays. */
-describe("the uses in Chromium", () => {
+describe.each(forms)("the uses in Chromium by %s handlers", (form) => {
+  const words = form === "typescript" ? reason : "not allowed";
   let server: Decided;
   let browser: Awaited<ReturnType<typeof startBrowser>>;
   const encoders: Child[] = [];
   const refused = new Set<string>();
+  let full = false;
   const userOf = (url = ""): string => new URL(url).searchParams.get("user") ?? "";
 
   beforeAll(async () => {
     const recording = await sampleMedia({ video: "h264", audio: "aac", seconds: 90, container: "mp4", size: "320x180" });
     server = await startDecided(
-      "typescript",
+      form,
       {
         DEFAULT_STREAM: ([, stream = ""]) => (stream.startsWith("tok-") ? hidden : stream === "show" ? "recording" : ""),
-        USER_NEW: (lines) => String((lines[4] ?? "").includes("tok-") || (userOf(lines[4]) !== "" && !refused.has(userOf(lines[4])))),
+        USER_NEW: (lines) =>
+          String(
+            (lines[4] ?? "").includes("tok-") ||
+              (userOf(lines[4]) !== "" && !refused.has(userOf(lines[4])) && !(full && userOf(lines[4]).startsWith("late"))),
+          ),
+        PUSH_REWRITE: ([, , name = ""]) => (name === key ? "secretly" : name),
         STREAM_BUFFER: () => "",
       },
       {
@@ -32,6 +40,7 @@ describe("the uses in Chromium", () => {
           [hidden]: { source: "push://" },
           live: { source: "push://" },
           show: { source: "push://" },
+          secretly: { source: "push://" },
           recording: { source: recording },
         },
       },
@@ -101,7 +110,7 @@ describe("the uses in Chromium", () => {
     refused.add(`dora-${player}`);
     const begun = performance.now();
     await server.sluice.api({ invalidate_sessions: "live" });
-    await pageUntil(page, `window.sluice.state === "refused" && document.body.innerText.includes(${JSON.stringify(reason)})`, 10_000);
+    await pageUntil(page, `window.sluice.state === "refused" && document.body.innerText.includes(${JSON.stringify(words)})`, 10_000);
     // Two seconds, and for HLS the time until the playlist is due again.
     expect(performance.now() - begun).toBeLessThan(player === "hls" ? 2000 + 3000 : 2000);
     expect(await page.evaluate(`${video}.currentTime === 0 && !${video}.currentSrc.startsWith("blob:") || ${video}.readyState === 0`)).toBe(
@@ -183,5 +192,47 @@ describe("the uses in Chromium", () => {
     expect((await get(media)).status).toBe(200);
     expect(asksOf("plain")).toHaveLength(3);
     expect(server.asked.of("USER_NEW").filter((call) => call.lines[2] === "plain-player")).toHaveLength(3);
+  });
+
+  it("a stream that was pushed by its key starts at once when it is listed, and the page never meets the key", async () => {
+    encoders.push(startEncoder(server.sluice.rtmp(`live/${key}`)));
+    await isFull("secretly");
+    const { active_streams: listed } = (await server.sluice.api({ active_streams: ["status"] })) as {
+      active_streams: Record<string, string[]>;
+    };
+    expect(listed.secretly).toEqual(["Online"]);
+    const page = await browser.newPage();
+    const met: string[] = [];
+    page.on("request", (request) => void met.push(request.url()));
+    page.on(
+      "response",
+      (response) =>
+        void response.text().then(
+          (text) => met.push(text),
+          () => {},
+        ),
+    );
+    await page.goto(server.sluice.http("secretly.html?player=hls&user=anna"));
+    await plays(page);
+    expect(met.length).toBeGreaterThan(5);
+    expect(met.join("\n")).not.toContain(key);
+    await page.close();
+  });
+
+  it("while a stream is full a new viewer is refused and who is in plays on; with room again he is let in without a wait", async () => {
+    const inside = await open("live.html?player=hls&user=early");
+    await plays(inside);
+    full = true;
+    const late = await open("live.html?player=hls&user=late");
+    await pageUntil(late, `window.sluice.state === "refused" && document.body.innerText.includes(${JSON.stringify(words)})`, 10_000);
+    await plays(inside);
+    full = false;
+    await server.sluice.api({ invalidate_sessions: "live" });
+    await late.reload();
+    await plays(late);
+    await plays(inside);
+    expect(await inside.evaluate("window.sluice.state")).toBe("playing");
+    await inside.close();
+    await late.close();
   });
 });
