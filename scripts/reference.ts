@@ -1,6 +1,7 @@
 // Writes every generated reference page: node scripts/reference.ts. Tests fail while a page differs from what is written here.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { errorCodes } from "../src/base/errors.ts";
+import { metricReference } from "../src/metrics/reference.ts";
 import { protocols } from "../src/protocols.ts";
 import { triggerReference } from "../src/triggers/reference.ts";
 
@@ -14,6 +15,7 @@ export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/triggers.md": () => triggerReference(exchanges),
   "docs/reference/errors.md": errorReference,
   "docs/reference/protocols.md": protocolReference,
+  "docs/reference/metrics.md": metricReference,
 };
 
 function errorReference(): string {

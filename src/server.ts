@@ -21,6 +21,7 @@ import { createLog } from "./host/log.ts";
 import { clientAddress, createTrustedProxies } from "./host/peer-address.ts";
 import type { Protocol, WatchAddress } from "./protocols/protocol.ts";
 import { protocols } from "./protocols.ts";
+import { createMetrics } from "./metrics/metrics.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { openStore } from "./store/store.ts";
 import { createDirectory } from "./streams/directory.ts";
@@ -162,7 +163,11 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       },
     }),
   );
+  const metrics = opened.use(
+    createMetrics({ clock, sessions, directory, triggers, outbox, version, serverId: () => configuration.settings.serverid }),
+  );
   const api = createApi({
+    metrics,
     configuration,
     directory,
     sessions,

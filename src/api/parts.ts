@@ -4,6 +4,7 @@ import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
 import type { ReloadStatus } from "../config/reload/reload.ts";
 import type { Listener, Protocol } from "../protocols/protocol.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
 import type { TriggerBus } from "../triggers/bus.ts";
@@ -21,6 +22,7 @@ export type ApiParts = {
   readonly triggers: TriggerBus;
   readonly journal: Journal;
   readonly outbox: Outbox;
+  readonly metrics: Metrics;
   /** What became of the configuration's file. */
   readonly reloadStatus: () => ReloadStatus;
   readonly log: Log;

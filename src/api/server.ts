@@ -6,6 +6,7 @@ import type { Listener } from "../protocols/protocol.ts";
 import { askerOf } from "./asker.ts";
 import { readBody } from "./body.ts";
 import { answerText, callbackOf, findCommand } from "./command.ts";
+import { metricRoutes } from "./metrics.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
 import type { ApiParts } from "./parts.ts";
@@ -53,6 +54,7 @@ export function createApi(parts: ApiParts): Api {
   rest.all("*", (context) => context.json({ error: `There is no ${context.req.method} ${context.req.path}` }, 404));
   app.route("/api/v1", rest);
   app.get("/healthz", (context) => context.text("ok", 200, uncached));
+  metricRoutes(app, parts, authorizer);
   app.options("*", (context) => context.body(null, 204, { ...cors, allow: cors["access-control-allow-methods"] }));
   app.on(["GET", "POST", "HEAD"], "*", (context) => answer(context, parts, authorizer));
   app.all("*", (context) => context.json({ error: `${context.req.method} means nothing here; use GET or POST.` }, 405, cors));
@@ -128,6 +130,7 @@ const page = `<!doctype html>
 <ul>
 <li><code>POST /api</code>, <code>GET /api?command={...}</code>: MistServer's JSON API; <code>/api2</code> answers only what was asked.</li>
 <li><code>GET /api/v1/triggers</code>, <code>/api/v1/triggers/calls</code>: handlers of triggers, and what they were asked and answered.</li>
+<li><a href="/metrics"><code>GET /metrics</code></a>: numbers for Prometheus.</li>
 <li><code>GET /healthz</code>: 200 while the server runs.</li>
 </ul>
 <p>Streams are played on the HTTP port: <code>/NAME.html</code>.</p>

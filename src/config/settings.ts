@@ -57,7 +57,7 @@ export type Settings = {
   readonly protocols: Readonly<Record<string, unknown>>;
   /** MistServer's list of connectors; undefined: all that Sluice has. */
   readonly connectors: readonly ConnectorEntry[] | undefined;
-  /** Settings of MistServer that have no effect here but are kept and shown: `prometheus`, `debug`, `location`. */
+  /** Settings of MistServer that are kept and shown. `prometheus` opens the metrics (api/metrics.ts), `debug` and `location` have no effect. */
   readonly kept: Readonly<Record<string, unknown>>;
 };
 

@@ -115,6 +115,22 @@ export type StreamCounters = {
   readonly down: number;
 };
 
+/** Sums since the start. A session that was on several streams counts on each; sessions that go on are included. */
+export type SessionSums = Pick<StreamCounters, "views" | "totalInputs" | "totalOutputs" | "viewSeconds" | "up" | "down">;
+
+/** What all sessions come to at one moment; a copy. */
+export type SessionCensus = {
+  /** Sessions that are let in, by type; inputs and outputs while they are connected. */
+  readonly now: Readonly<Record<SessionType, number>>;
+  /** All that are known: of `now`, those that wait for an answer, and those that ended within the last 600 seconds. */
+  readonly remembered: number;
+  /** Viewers of `now` by connector, that of their newest connection. */
+  readonly viewersBy: ReadonlyMap<string, number>;
+  /** Streams that have a session. */
+  readonly streams: readonly (readonly [name: StreamName, counters: StreamCounters])[];
+  readonly ever: SessionSums;
+};
+
 /** All sessions. Who holds it may ask, steer and count. */
 export interface Sessions extends AsyncDisposable {
   /**
@@ -135,6 +151,7 @@ export interface Sessions extends AsyncDisposable {
   tag(id: string, tag: string): boolean;
   totals(query: TotalsQuery): { readonly start: number; readonly end: number; readonly rows: readonly TotalsRow[] } | undefined;
   counters(stream: StreamName): StreamCounters | undefined;
+  census(): SessionCensus;
   /** Streams that have had a session within the last 600 seconds. */
   knownStreams(): readonly StreamName[];
   /** What the end of a session that is let in would say now; a copy. */

@@ -4,13 +4,14 @@ import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
 import { failureMs, lifeOfNo, lifeOfYes } from "./answer-life.ts";
+import { takeCensus } from "./census.ts";
 import { atMost, Due } from "./due.ts";
 import { Entry, type Part } from "./entry.ts";
 import { type Grant, Grants } from "./grants.ts";
 import { History } from "./history.ts";
 import { sessionId, sessionMode } from "./identity.ts";
 import { Refusals } from "./refusals.ts";
-import type { Ask, Identity, SessionEnd, SessionSettings, Sessions, SessionView, StreamCounters } from "./session.ts";
+import type { Ask, Identity, SessionCensus, SessionEnd, SessionSettings, Sessions, SessionView, StreamCounters } from "./session.ts";
 import { StreamBook } from "./stream-book.ts";
 
 /** Ended sessions stay visible this long. */
@@ -127,6 +128,10 @@ class Registry implements Sessions {
 
   counters(stream: StreamName): StreamCounters | undefined {
     return this.#book.counters(stream);
+  }
+
+  census(): SessionCensus {
+    return takeCensus(this.#live.values(), this.#ended.length, this.#book);
   }
 
   knownStreams(): readonly StreamName[] {

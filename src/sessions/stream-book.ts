@@ -1,7 +1,7 @@
 import type { StreamName } from "../base/stream-name.ts";
 import type { Entry } from "./entry.ts";
 import type { Flow } from "./history.ts";
-import type { StreamCounters } from "./session.ts";
+import type { SessionSums, StreamCounters } from "./session.ts";
 
 type Page = {
   readonly sessions: Set<Entry>;
@@ -17,6 +17,8 @@ type Page = {
 /** What each stream's sessions come to. A page begins with a stream's first session and is torn out after its last. */
 export class StreamBook {
   readonly #pages = new Map<StreamName, Page>();
+  /** What pages that were torn out had come to. */
+  #past: SessionSums = { views: 0, totalInputs: 0, totalOutputs: 0, viewSeconds: 0, up: 0, down: 0 };
 
   /** A connection of the session has come to the stream. */
   enter(stream: StreamName, entry: Entry, flow: Flow): void {
@@ -37,7 +39,9 @@ export class StreamBook {
       if (!page?.sessions.delete(entry)) continue;
       if (entry.identity.type === "viewer") page.viewSeconds += entry.secondsOn(stream);
       if (page.sessions.size > 0) continue;
-      idle.push([stream, countersOf(page, stream)]);
+      const counters = countersOf(page, stream);
+      this.#past = plus(this.#past, counters);
+      idle.push([stream, counters]);
       this.#pages.delete(stream);
     }
     return idle;
@@ -46,6 +50,12 @@ export class StreamBook {
   counters(stream: StreamName): StreamCounters | undefined {
     const page = this.#pages.get(stream);
     return page && countersOf(page, stream);
+  }
+
+  /** All pages, and what these and the pages before them come to. */
+  all(): { readonly streams: readonly (readonly [StreamName, StreamCounters])[]; readonly ever: SessionSums } {
+    const streams = [...this.#pages].map(([stream, page]) => [stream, countersOf(page, stream)] as const);
+    return { streams, ever: streams.reduce((sum, [, counters]) => plus(sum, counters), this.#past) };
   }
 
   #pageOf(stream: StreamName): Page {
@@ -76,4 +86,15 @@ function countersOf(page: Page, stream: StreamName): StreamCounters {
   }
   const { views, totalInputs, totalOutputs } = page;
   return { ...now, views, totalInputs, totalOutputs, ...sums };
+}
+
+function plus(one: SessionSums, other: SessionSums): SessionSums {
+  return {
+    views: one.views + other.views,
+    totalInputs: one.totalInputs + other.totalInputs,
+    totalOutputs: one.totalOutputs + other.totalOutputs,
+    viewSeconds: one.viewSeconds + other.viewSeconds,
+    up: one.up + other.up,
+    down: one.down + other.down,
+  };
 }

@@ -13,6 +13,7 @@ import { createTrustedProxies, clientAddress } from "../../src/host/peer-address
 import { listen } from "../../src/host/listen.ts";
 import type { Protocol } from "../../src/protocols/protocol.ts";
 import type { Identity, Sessions } from "../../src/sessions/session.ts";
+import { createMetrics } from "../../src/metrics/metrics.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
 import { createTriggers } from "../../src/triggers/bus.ts";
@@ -70,9 +71,12 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   ];
   const stopped: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
+  const directory = fakeDirectory(streams);
+  const metrics = createMetrics({ clock, sessions, directory, triggers, outbox, version: "0.1.0", serverId: () => "" });
   const parts: ApiParts = {
     configuration,
-    directory: fakeDirectory(streams),
+    directory,
+    metrics,
     sessions,
     triggers,
     journal,
@@ -117,6 +121,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     },
     [Symbol.asyncDispose]: async () => {
       agent.destroy();
+      metrics[Symbol.dispose]();
       await listener[Symbol.asyncDispose]();
       await sessions[Symbol.asyncDispose]();
       await triggers[Symbol.asyncDispose]();
@@ -179,6 +184,7 @@ function fakeDirectory(streams: Record<string, PlayingStream>): StreamDirectory 
       unixOffset: unix * 1000,
       firstTime: 0,
       lastTime: lastMs * 1000,
+      trackStats: () => undefined,
     } as unknown as Stream;
   };
   return {

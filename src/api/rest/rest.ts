@@ -38,26 +38,27 @@ export function createRest(parts: ApiParts, authorizer: Authorizer): Hono<{ Bind
   });
   app.options("*", (context) => context.body(null, 204, headers));
   app.use("*", async (context, next) => {
-    const { incoming } = context.env;
-    const asker = askerOf(incoming.socket.remoteAddress ?? "", context.req.header(), parts.clientAddress);
-    const header = mistHeader(context.req.header("authorization"), authorizer.challenge(asker.address));
-    const { allowed, reply, refusedHeader } = await authorizer.authorize({ asker, connection: incoming.socket, member: undefined, header });
-    if (!allowed) {
-      const wait = refusedHeader?.retryAfter ?? 0;
-      return context.json(
-        { error: reply.error ?? "This needs an account: send its name and password by HTTP Basic." },
-        wait > 0 ? 429 : 401,
-        {
-          ...headers,
-          "www-authenticate": 'Basic realm="Sluice", charset="UTF-8"',
-          ...(wait > 0 && { "retry-after": String(wait) }),
-        },
-      );
-    }
+    const refusal = await refusalOf(context, parts, authorizer);
+    if (refusal) return refusal;
     for (const [name, value] of Object.entries(headers)) context.header(name, value);
     return await next();
   });
   return app;
+}
+
+/** The answer to who may not use the REST API; undefined for those who may. */
+export async function refusalOf(context: RestContext, parts: ApiParts, authorizer: Authorizer): Promise<Response | undefined> {
+  const { incoming } = context.env;
+  const asker = askerOf(incoming.socket.remoteAddress ?? "", context.req.header(), parts.clientAddress);
+  const header = mistHeader(context.req.header("authorization"), authorizer.challenge(asker.address));
+  const { allowed, reply, refusedHeader } = await authorizer.authorize({ asker, connection: incoming.socket, member: undefined, header });
+  if (allowed) return undefined;
+  const wait = refusedHeader?.retryAfter ?? 0;
+  return context.json({ error: reply.error ?? "This needs an account: send its name and password by HTTP Basic." }, wait > 0 ? 429 : 401, {
+    ...headers,
+    "www-authenticate": 'Basic realm="Sluice", charset="UTF-8"',
+    ...(wait > 0 && { "retry-after": String(wait) }),
+  });
 }
 
 /** Reads a JSON body. Throws "input.invalid" that names what is wrong. A foreign page cannot send JSON without being asked whether it may. */

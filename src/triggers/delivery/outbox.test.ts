@@ -62,7 +62,7 @@ describe("the outbox", () => {
     await settle();
     expect(run.got).toMatchObject([{ uuid: "a", sequence: 1, attempt: 1 }]);
     expect(run.letters.rows()).toEqual([]);
-    expect(run.outbox.stats()).toEqual({ waiting: 0, bytes: 0, delivered: 1, failed: 0, refused: 0 });
+    expect(run.outbox.stats()).toEqual({ waiting: 0, dead: 0, bytes: 0, delivered: 1, failed: 0, refused: 0 });
   });
 
   it("keeps the order of each key, with one letter on its way, and lets other keys and handlers pass", async () => {

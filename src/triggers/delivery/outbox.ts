@@ -50,6 +50,8 @@ export type OutboxOptions = {
 
 export type OutboxStats = {
   readonly waiting: number;
+  /** Letters that were given up. */
+  readonly dead: number;
   /** Bytes of all letters, dead ones too. */
   readonly bytes: number;
   readonly delivered: number;
@@ -192,7 +194,7 @@ class PostOffice implements Outbox {
   }
 
   stats(): OutboxStats {
-    return { waiting: this.#waiting, bytes: this.#waitingBytes + this.#dead.bytes, ...this.#counts };
+    return { waiting: this.#waiting, dead: this.#dead.letters, bytes: this.#waitingBytes + this.#dead.bytes, ...this.#counts };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,33 @@
+import type { Hono } from "hono";
+import type { Settings } from "../config/settings.ts";
+import type { Authorizer } from "./mist/authorize.ts";
+import type { ApiParts } from "./parts.ts";
+import { type Bindings, refusalOf, type RestContext } from "./rest/rest.ts";
+
+/** Paths that `prometheus` cannot take away. */
+const taken = ["", "api", "api2", "ws"];
+
+/**
+ * `GET /metrics` for those who may use the REST API, and the path of MistServer's `prometheus` for everybody, as there.
+ * To be mounted after what must not be hidden by that path.
+ */
+export function metricRoutes(app: Hono<{ Bindings: Bindings }>, parts: ApiParts, authorizer: Authorizer): void {
+  const answer = async (context: RestContext): Promise<Response> =>
+    context.body(await parts.metrics.text(), 200, {
+      "content-type": parts.metrics.contentType,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
+  app.on(["GET", "HEAD"], "*", async (context, next) => {
+    const open = openPath(parts.configuration.settings);
+    return open !== undefined && context.req.path === open ? await answer(context) : await next();
+  });
+  app.get("/metrics", async (context) => (await refusalOf(context, parts, authorizer)) ?? (await answer(context)));
+}
+
+/** Where the metrics are open to everybody; undefined: nowhere. */
+function openPath({ kept }: Settings): string | undefined {
+  const setting = kept["prometheus"];
+  const name = typeof setting === "string" ? setting.replace(/^\/+/, "") : "";
+  return taken.includes(name) ? undefined : `/${name}`;
+}
