@@ -6,6 +6,7 @@ export {
   deny,
   type Keep,
   keep,
+  type Limits,
   type Rewrite,
   rewrite,
   type Scope,

@@ -102,6 +102,20 @@ describe("a viewer", () => {
     expect(bench.of("USER_NEW")).toHaveLength(1);
   });
 
+  it("is limited by the token that it brought, else by its address", async () => {
+    bench.live();
+    bench.on("USER_NEW", allow({ limits: { sessions: 1 } }));
+    const play = (fields: Parameters<GateBench["view"]>[1]) => bench.gate.play(bench.view("live", fields));
+    await play({ query: { tkn: "a" } });
+    await play({});
+    await expect(play({})).rejects.toMatchObject({ status: 403, message: "1 viewer at most for this address; close another one first" });
+    await expect(play({ protocol: "RTMP", carriesToken: false })).rejects.toThrow("for this address");
+    await play({ query: { tkn: "b" } });
+    const elsewhere = play({ query: { tkn: "b" }, address: "192.0.2.7" });
+    await expect(elsewhere).rejects.toThrow("1 viewer at most for this token; close another one first");
+    await play({ address: "192.0.2.7" });
+  });
+
   it("is one viewer over RTMP and HTTP with the same token; without a token each connection is its own", async () => {
     bench.live();
     bench.on("USER_NEW", true);

@@ -41,6 +41,8 @@ type Visit = {
   readonly trace: Trace;
   readonly connection: OpenConnection;
   readonly token: string;
+  /** True when the client brought none. */
+  readonly madeToken: boolean;
   readonly key: string;
 };
 
@@ -61,19 +63,18 @@ export class Play {
       if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
       const host = canonicalAddress(request.address);
       const connection = await connections.open(request, asked, asked, host);
-      const token = this.#token(request, connection);
-      return await this.#visit({ request, asked, host, trace, connection, token, key: routes.key(asked, host, token) });
+      const brought = readToken(request, this.#options.settings.sessions.tknMode);
+      const token = brought || this.#newToken(request, connection);
+      const key = routes.key(asked, host, token);
+      return await this.#visit({ request, asked, host, trace, connection, token, madeToken: brought === "", key });
     } catch (error) {
       log.write("MEDIUM", `A viewer was refused: ${messageOf(error)} [${trace}]`, { protocol: request.protocol });
       throw error;
     }
   }
 
-  #token(request: AccessRequest, connection: OpenConnection): string {
-    const { tknMode } = this.#options.settings.sessions;
-    const found = readToken(request, tknMode);
-    if (found) return found;
-    const handedOn = request.carriesToken && tknMode & (tokenPlace.writeUrl | tokenPlace.writeCookie);
+  #newToken(request: AccessRequest, connection: OpenConnection): string {
+    const handedOn = request.carriesToken && this.#options.settings.sessions.tknMode & (tokenPlace.writeUrl | tokenPlace.writeCookie);
     return handedOn ? generateToken() : connection.token;
   }
 
@@ -149,9 +150,7 @@ export class Play {
       if (!triggers.wants("USER_NEW", stream)) return allow();
       if (first) await ends.beforeStart(sessionId, identity);
       const payload = { stream, host, token, protocol, url, sessionId, ...detailsOf(request, asked, !first) };
-      const verdict = known ?? (await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload));
-      if (first && verdict.kind === "deny") ends.refused(sessionId);
-      return verdict;
+      return known ?? triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
     };
   }
 
@@ -194,8 +193,8 @@ export class Play {
 }
 
 /** The identity that the route has for this protocol, or a new one. */
-function identityOf({ request, host, token }: Visit, stream: Stream, type: SessionType, route: Route | undefined): Identity {
+function identityOf({ request, host, token, madeToken }: Visit, stream: Stream, type: SessionType, route: Route | undefined): Identity {
   const { protocol, url } = request;
   const known = route?.identities.get(protocol);
-  return known?.type === type ? known : { type, stream: stream.name, address: host, token, protocol, url };
+  return known?.type === type ? known : { type, stream: stream.name, address: host, token, madeToken, protocol, url };
 }

@@ -3,6 +3,14 @@ import type { Duration } from "./time.ts";
 /** For whom an answer to USER_NEW holds, on its stream: the session that was asked about, or all with its token, user or address. */
 export type Scope = "session" | "token" | "user" | "address";
 
+/** How many sessions of one viewer may live at the same time. */
+export type Limits = {
+  /** A whole number from 1 on. Who comes when so many live is refused; nobody is ended, also not when a later answer says less. */
+  readonly sessions: number;
+  /** Count each stream for itself. Left out: all streams together. */
+  readonly per?: "stream";
+};
+
 /** The life of a yes to USER_NEW, and what it says about the viewer. */
 export type ViewerLife = {
   /** The yes ends after this long, and is asked for again. Left out: it holds as long as the session. */
@@ -17,6 +25,11 @@ export type ViewerLife = {
   readonly user?: string;
   /** Tags of the session: they can be picked by `stop_tag` and are told in USER_END. */
   readonly tags?: readonly string[];
+  /**
+   * How many sessions the viewer may have: the `user`, if there is one, else the token that the client brought, else the address.
+   * It counts when a session begins: a lower limit in the answer of a recheck ends nobody.
+   */
+  readonly limits?: Limits;
 };
 
 /** Let it happen. */

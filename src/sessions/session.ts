@@ -31,6 +31,8 @@ export type Identity = {
   readonly stream: StreamName;
   readonly address: string;
   readonly token: string;
+  /** True when the client brought no token and this one was made for it: it does not say who the client is. */
+  readonly madeToken?: boolean;
   readonly protocol: string;
   /** The URL of this connection, for the question. */
   readonly url: string;
@@ -138,7 +140,8 @@ export interface Sessions extends AsyncDisposable {
    * same identity wait for the same answer. Rejects with `SluiceError` "access.denied" (its message is the reason) when
    * the answer is or was no; a no holds for 600 seconds.
    * The answer may say otherwise: `ttl` (the yes ends and is asked for again; after that and `staleFor` new connections wait
-   * for the answer, and a failure ends the session as a no does), `scope` (the answer holds for others, too), `denyFor`.
+   * for the answer, and a failure ends the session as a no does), `scope` (the answer holds for others, too), `denyFor`, `limits`
+   * (a yes that finds all places taken is a no that is not remembered; a place is free when its session has ended).
    */
   join(identity: Identity, ask: Ask): Promise<SessionConnection>;
   get(id: string): SessionView | undefined;
@@ -158,6 +161,8 @@ export interface Sessions extends AsyncDisposable {
   endOf(id: string): SessionEnd | undefined;
   /** Called for each viewer's session that was let in, before its connections go on. */
   onAdmit(run: (id: string) => void): Disposable;
+  /** Called for each viewer's session that was asked about and not let in, whatever the reason, before its connections are told. */
+  onRefuse(run: (id: string) => void): Disposable;
   /** Called for each session that has ended, in order. */
   onEnd(run: (end: SessionEnd) => void): Disposable;
   /** Called when a stream's last session has ended, with its counters; they are dropped afterwards. */

@@ -10,6 +10,7 @@ import { Entry, type Part } from "./entry.ts";
 import { type Grant, Grants } from "./grants.ts";
 import { History } from "./history.ts";
 import { sessionId, sessionMode } from "./identity.ts";
+import { Places } from "./places.ts";
 import { Refusals } from "./refusals.ts";
 import type { Ask, Identity, SessionCensus, SessionEnd, SessionSettings, Sessions, SessionView, StreamCounters } from "./session.ts";
 import { StreamBook } from "./stream-book.ts";
@@ -47,6 +48,7 @@ class Registry implements Sessions {
   readonly #live = new Map<string, Entry>();
   readonly #refused: Refusals;
   readonly #grants = new Grants();
+  readonly #places = new Places();
   /** Sessions whose question is due, in their order. */
   readonly #due = new Due<Entry>(mostQuestions, (entry) => this.#recheck(entry));
   #sweepAt = 0;
@@ -54,6 +56,7 @@ class Registry implements Sessions {
   readonly #history: History;
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
   readonly #onAdmit = new Set<(id: string) => void>();
+  readonly #onRefuse = new Set<(id: string) => void>();
   readonly #onEnd = new Set<(end: SessionEnd) => void>();
   readonly #onIdle = new Set<(stream: StreamName, counters: StreamCounters) => void>();
   readonly #ticker: Disposable;
@@ -147,6 +150,10 @@ class Registry implements Sessions {
     return listen(this.#onAdmit, run);
   }
 
+  onRefuse(run: (id: string) => void): Disposable {
+    return listen(this.#onRefuse, run);
+  }
+
   onEnd(run: (end: SessionEnd) => void): Disposable {
     return listen(this.#onEnd, run);
   }
@@ -210,22 +217,21 @@ class Registry implements Sessions {
         entry.stale = false;
         verdict = await entry.ask(entry.id, true, held?.verdict);
       } while (entry.stale && !this.#closed);
+      if (this.#closed) throw new SluiceError("access.ended", "The server is shutting down.");
+      if (verdict.kind === "deny") {
+        this.#refuse(entry, verdict);
+        throw new SluiceError("access.denied", verdict.reason);
+      }
+      entry.user = verdict.user ?? "";
+      this.#places.take(entry, verdict.limits);
     } catch (error) {
       this.#live.delete(entry.id);
+      this.#tell(this.#onRefuse, (run) => run(entry.id));
       throw error;
     }
-    if (this.#closed) {
-      this.#live.delete(entry.id);
-      throw new SluiceError("access.ended", "The server is shutting down.");
-    }
-    if (verdict.kind === "allow") {
-      this.#admit(entry);
-      this.#plan(entry, verdict, verdict === held?.verdict ? held : undefined);
-      return;
-    }
-    this.#live.delete(entry.id);
-    this.#refuse(entry, verdict);
-    throw new SluiceError("access.denied", verdict.reason);
+    // Nothing was awaited since the place was taken: nobody can have taken it twice.
+    this.#admit(entry);
+    this.#plan(entry, verdict, verdict === held?.verdict ? held : undefined);
   }
 
   /** Waits for a new answer on a session whose yes is over. False when it may not go on. */
@@ -308,7 +314,7 @@ class Registry implements Sessions {
     entry.answeredAt = life.at;
     entry.goodUntil = life.until;
     entry.recheckAt = life.recheckAt;
-    if (user !== undefined) entry.user = user;
+    if (user !== undefined) this.#places.move(entry, user);
     for (const tag of tags) {
       if (!entry.tag(tag)) this.#log.write("WARN", "A session has no room for another tag", { stream: entry.identity.stream });
     }
@@ -335,6 +341,7 @@ class Registry implements Sessions {
   #end(entry: Entry, error: SluiceError): void {
     this.#live.delete(entry.id);
     this.#due.delete(entry);
+    this.#places.free(entry);
     if (entry.grant) this.#grants.release(entry.grant, entry.id);
     const end = entry.end();
     entry.state = "ended";

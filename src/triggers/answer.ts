@@ -1,4 +1,15 @@
-import { type Allow, allow, type Deny, deny, keep, type Rewriting, rewrite, type Scope, type Verdict } from "../base/decision.ts";
+import {
+  type Allow,
+  allow,
+  type Deny,
+  deny,
+  keep,
+  type Limits,
+  type Rewriting,
+  rewrite,
+  type Scope,
+  type Verdict,
+} from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
 import { readAllow, readDeny } from "./decision-object.ts";
 import { HandlerFailure } from "./failure/handler-failure.ts";
@@ -117,7 +128,8 @@ export function functionFailure(name: TriggerName): Reading {
 
 /**
  * Joins verdicts: the first no wins, one that was said before one of a failure. Of several yeses the narrower life holds:
- * the shorter spans, the narrower scope, all tags; of users the one that was named last.
+ * the shorter spans, the narrower scope, all tags; of users the one that was named last; of limits the lower number, for each
+ * stream only if all say so.
  */
 export function joinVerdicts(earlier: Verdict, later: Verdict): Verdict {
   if (earlier.kind === "deny") return earlier.failed && later.kind === "deny" && !later.failed ? later : earlier;
@@ -132,6 +144,7 @@ function joinYeses(earlier: Allow, later: Allow): Allow {
   const scope = narrower(earlier, later);
   const user = later.user ?? earlier.user;
   const tags = [...new Set([...(earlier.tags ?? []), ...(later.tags ?? [])])];
+  const limits = lower(earlier.limits, later.limits);
   return allow({
     ...(ttl !== undefined && { ttl }),
     ...(ttl !== undefined && staleFor !== undefined && staleFor !== 0 && { staleFor }),
@@ -139,7 +152,13 @@ function joinYeses(earlier: Allow, later: Allow): Allow {
     ...(scope !== undefined && { scope }),
     ...(user !== undefined && { user }),
     ...(tags.length > 0 && { tags }),
+    ...(limits && { limits }),
   });
+}
+
+function lower(one: Limits | undefined, other: Limits | undefined): Limits | undefined {
+  if (!one || !other) return one ?? other;
+  return { sessions: Math.min(one.sessions, other.sessions), ...(one.per === other.per && one.per && { per: one.per }) };
 }
 
 function shorter(one: Duration | undefined, other: Duration | undefined): Duration | undefined {

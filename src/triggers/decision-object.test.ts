@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { allow, deny, keep, rewrite } from "../base/decision.ts";
+import { allow, deny, keep, rewrite, type Verdict } from "../base/decision.ts";
 import { joinVerdicts, readNative, readReply, readText } from "./answer.ts";
 import { readJson } from "./decision-object.ts";
 import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
@@ -44,7 +44,18 @@ describe("the decision object of the JSON form", () => {
   const read = (name: TriggerName, value: unknown): unknown => readJson(name, JSON.stringify(value));
 
   it("reads each kind", () => {
-    const life = { ttl: "1m", staleFor: 5000, recheckEvery: "10s", scope: "user", user: "ann", tags: ["vip"] } as const;
+    const life = {
+      ttl: "1m",
+      staleFor: 5000,
+      recheckEvery: "10s",
+      scope: "user",
+      user: "ann",
+      tags: ["vip"],
+      limits: { sessions: 2 },
+    } as const;
+    expect(read("USER_NEW", { decision: "allow", limits: { per: "stream", sessions: 1 } })).toEqual(
+      allow({ limits: { sessions: 1, per: "stream" } }),
+    );
     expect(read("USER_NEW", { decision: "allow", reason: "paid", ...life })).toEqual(allow(life));
     expect(read("USER_NEW", { decision: "deny", reason: "no", denyFor: "1s", scope: "token", final: true })).toEqual(
       deny("no", { denyFor: "1s", scope: "token", final: true }),
@@ -80,6 +91,17 @@ describe("the decision object of the JSON form", () => {
     ["USER_NEW", { decision: "allow", tags: "vip" }, "`tags`"],
     ["USER_NEW", { decision: "allow", tags: ["[a]"] }, "`tags`"],
     ["USER_NEW", { decision: "allow", tags: Array.from({ length: 33 }, () => "a") }, "`tags` is a list"],
+    ["USER_NEW", { decision: "allow", limits: 2 }, "`limits` is a number that does not fit; it must be `sessions`, a whole number from 1"],
+    ["USER_NEW", { decision: "allow", limits: null }, "`limits` is nothing"],
+    ["USER_NEW", { decision: "allow", limits: {} }, "`limits`"],
+    ["USER_NEW", { decision: "allow", limits: [{ sessions: 2 }] }, "`limits` is a list"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 0 } }, "`limits`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 1.5 } }, "`limits`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: "2" } }, "`limits`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 2, per: "server" } }, "`limits`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 2, bandwidth: 5 } }, "`limits`"],
+    ["USER_NEW", { decision: "deny", limits: { sessions: 2 } }, "`limits`, which deny for USER_NEW does not have"],
+    ["CONN_PLAY", { decision: "allow", limits: { sessions: 2 } }, "`limits`, which allow for CONN_PLAY does not have"],
     ["USER_NEW", { decision: "deny", reason: 5 }, "`reason`"],
     ["USER_NEW", { decision: "deny", final: 1 }, "`final`"],
     ["USER_NEW", [], "a list"],
@@ -96,14 +118,25 @@ describe("the decision object of the JSON form", () => {
   });
 
   it("is read the same from a function", () => {
-    const life = { ttl: "1m", staleFor: "5s", scope: "token", user: "ann", tags: ["vip"] } as const;
+    const life = { ttl: "1m", staleFor: "5s", scope: "token", user: "ann", tags: ["vip"], limits: { sessions: 1 } } as const;
     expect(readNative("USER_NEW", allow(life))).toEqual(allow(life));
+    expect(() => readNative("USER_NEW", { kind: "allow", limits: { sessions: Number.NaN } })).toThrow("`limits`");
     expect(readNative("USER_NEW", deny("no", { scope: "user", user: "ann" }))).toEqual(deny("no", { scope: "user", user: "ann" }));
     expect(() => readNative("USER_NEW", { kind: "allow", tags: [5] })).toThrow("`tags`");
   });
 });
 
 describe("several yeses", () => {
+  it("have the lower limit, for each stream only if both say so", () => {
+    const all = (sessions: number): Verdict => allow({ limits: { sessions } });
+    const each = (sessions: number): Verdict => allow({ limits: { sessions, per: "stream" } });
+    expect(joinVerdicts(all(3), all(2))).toEqual(all(2));
+    expect(joinVerdicts(each(1), each(2))).toEqual(each(1));
+    expect(joinVerdicts(all(5), each(1))).toEqual(all(1));
+    expect(joinVerdicts(each(5), all(1))).toEqual(all(1));
+    expect(joinVerdicts(allow(), each(2))).toEqual(each(2));
+    expect(joinVerdicts(all(2), allow())).toEqual(all(2));
+  });
   it("hold as long as the shortest, for the narrowest, with all tags", () => {
     const one = allow({ ttl: "5m", staleFor: "1m", scope: "token", user: "ann", tags: ["a"] });
     const other = allow({ ttl: 1000, scope: "token", tags: ["b", "a"] });

@@ -1,4 +1,14 @@
-import { allow, type Deny, type DenyLife, deny, rewrite, type Scope, type Verdict, type ViewerLife } from "../base/decision.ts";
+import {
+  allow,
+  type Deny,
+  type DenyLife,
+  deny,
+  type Limits,
+  rewrite,
+  type Scope,
+  type Verdict,
+  type ViewerLife,
+} from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
 import type { Reading } from "./answer.ts";
 import { HandlerFailure } from "./failure/handler-failure.ts";
@@ -7,7 +17,7 @@ import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 type Fields = Readonly<Record<string, unknown>>;
 
 const scopes: readonly Scope[] = ["session", "token", "user", "address"];
-const allowLife = ["ttl", "staleFor", "recheckEvery", "scope", "user", "tags"];
+const allowLife = ["ttl", "staleFor", "recheckEvery", "scope", "user", "tags", "limits"];
 const denyLife = ["denyFor", "scope", "user"];
 const mostUser = 200;
 const mostTags = 32;
@@ -54,7 +64,8 @@ export function readAllow(value: Fields): Verdict {
   }
   if (life.staleFor !== undefined && life.ttl === undefined) throw wrong("staleFor", value.staleFor, "left out where there is no `ttl`");
   const tags = readTags(value.tags);
-  return allow({ ...life, ...readWho(value), ...(tags && { tags }) });
+  const limits = readLimits(value.limits);
+  return allow({ ...life, ...readWho(value), ...(tags && { tags }), ...(limits && { limits }) });
 }
 
 /** A no with its life. Throws `HandlerFailure` that names the field. */
@@ -79,6 +90,15 @@ function readTags(tags: unknown): readonly string[] | undefined {
   const fit = Array.isArray(tags) && tags.length <= mostTags && tags.every((tag: unknown) => isLine(tag, mostTag) && !/[[\]]/.test(tag));
   if (!fit) throw wrong("tags", tags, `a list of at most ${mostTags} texts of 1 to ${mostTag} characters without brackets`);
   return [...tags];
+}
+
+function readLimits(limits: unknown): Limits | undefined {
+  if (limits === undefined) return undefined;
+  const { sessions, per, ...unknown } = isFields(limits) ? limits : {};
+  const counts = typeof sessions === "number" && Number.isSafeInteger(sessions) && sessions >= 1;
+  if (!counts || (per !== undefined && per !== "stream") || Object.keys(unknown).length > 0)
+    throw wrong("limits", limits, '`sessions`, a whole number from 1 on, and perhaps `per`, which can be "stream"');
+  return { sessions, ...(per !== undefined && { per }) };
 }
 
 function readDuration(value: Fields, field: string): Duration | undefined {

@@ -81,7 +81,7 @@ function section(name: TriggerName, definition: TriggerDefinition, exchange: Rec
       : []),
     ...(definition.life
       ? [
-          "* The answer may have a life: `ttl`, `staleFor`, `recheckEvery`, `denyFor`, `scope`, `user`, `tags`; see docs/recipes/webhooks.md.",
+          "* The answer may have a life: `ttl`, `staleFor`, `recheckEvery`, `denyFor`, `scope`, `user`, `tags`, `limits`; see docs/recipes/webhooks.md.",
         ]
       : []),
     `* Stream filter: ${filterWords(definition)}`,

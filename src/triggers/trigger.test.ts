@@ -10,6 +10,16 @@ function registrations(bus: Triggers): void {
   bus.on("USER_NEW", async () => allow({ recheckEvery: "5m" }));
   bus.on("USER_NEW", () => allow({ ttl: "1m", staleFor: "30s", scope: "user", user: "ann", tags: ["vip"] }));
   bus.on("USER_NEW", () => deny("one screen at a time", { scope: "user", user: "ann", final: true }));
+  bus.on("USER_NEW", ({ query }) => allow({ user: query["user"] ?? "", limits: { sessions: 2 } }));
+  bus.on("USER_NEW", () => allow({ limits: { sessions: 1, per: "stream" } }), { onFail: allow({ limits: { sessions: 1 } }) });
+  // @ts-expect-error how many is missing
+  bus.on("USER_NEW", () => allow({ limits: { per: "stream" } }));
+  // @ts-expect-error no such count
+  bus.on("USER_NEW", () => allow({ limits: { sessions: 2, per: "server" } }));
+  // @ts-expect-error a no has no limits
+  bus.on("USER_NEW", () => deny("no", { limits: { sessions: 2 } }));
+  // @ts-expect-error only viewers are counted
+  bus.on("STREAM_PUSH", () => allow({ limits: { sessions: 1 } }));
   bus.on("CONN_PLAY", () => allow());
   bus.on("USER_NEW", () => deny("no", { denyFor: 0 }), { streams: ["live"], timeoutMs: 2000, onFail: allow() });
   bus.on("PUSH_REWRITE", async ({ stream }) => (stream === "a" ? rewrite("b") : deny("unknown key")));

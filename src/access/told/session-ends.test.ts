@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { settle } from "../../../test/support/fake-clock.ts";
 import { GateBench, type Kept } from "../../../test/support/gate-bench.ts";
 import { createMemoryLetters } from "../../../test/support/memory-letters.ts";
-import { deny } from "../../base/decision.ts";
+import { allow, deny } from "../../base/decision.ts";
 import { createOutbox } from "../../triggers/delivery/outbox.ts";
 import type { SessionJournal } from "./session-journal.ts";
 
@@ -64,6 +64,17 @@ describe("ends over a kill", () => {
     await bench.clock.advance(17_000);
     expect(bench.of("USER_END")).toHaveLength(1);
     expect(journal.rows.size).toBe(0);
+  });
+
+  it("forgets at once whom a handler's yes found without a place", async () => {
+    const journal = memoryJournal();
+    const bench = start({ journal });
+    bench.on("USER_END", undefined);
+    bench.on("USER_NEW", allow({ user: "ann", limits: { sessions: 1 } }));
+    const admission = await view(bench);
+    await expect(view(bench, "b")).rejects.toThrow("1 viewer at most");
+    await settle();
+    expect([...journal.rows.keys()]).toEqual([admission.sessionId]);
   });
 
   it("makes up the ends of who was there, with counters of the last seconds, once", async () => {

@@ -37,7 +37,7 @@ const predecessorMs = 5000;
  */
 export class SessionEnds implements Disposable {
   readonly #options: SessionEndsOptions;
-  readonly #listener: Disposable;
+  readonly #listeners: readonly Disposable[];
   /** Sessions in the journal, with what was written of them last. */
   readonly #kept = new Map<string, { bytes: number; seconds: number }>();
   /** Sessions that are to be taken out of the journal, which did not work yet. */
@@ -49,11 +49,12 @@ export class SessionEnds implements Disposable {
 
   constructor(options: SessionEndsOptions) {
     this.#options = options;
-    this.#listener = options.sessions.onAdmit((id) => this.#admitted(id));
+    const { sessions } = options;
+    this.#listeners = [sessions.onAdmit((id) => this.#admitted(id)), sessions.onRefuse((id) => void this.#remove(id))];
   }
 
   [Symbol.dispose](): void {
-    this.#listener[Symbol.dispose]();
+    for (const listener of this.#listeners) listener[Symbol.dispose]();
   }
 
   /** To be awaited before a handler is asked about a new session: the end of an earlier one with the same id comes first. */
@@ -75,11 +76,6 @@ export class SessionEnds implements Disposable {
       tags: [],
     } as const;
     await this.#write([{ id, token, ...nothing, unanswered: true }]);
-  }
-
-  /** The new session was refused. */
-  refused(id: string): void {
-    void this.#remove(id);
   }
 
   /** Call in the turn in which USER_END was fired; `fired` is what firing gave, if anybody wanted it. Resolves when the journal has forgotten the session. */
