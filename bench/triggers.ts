@@ -127,7 +127,7 @@ function paced(what: string, calls: number, perSecond: number): Promise<Row> {
         const started = performance.now();
         running.push(bus.fire("USER_NEW", viewer).then(() => void added.push((performance.now() - started) * 1000)));
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
     await Promise.all(running);
     return rowOf(what, added, performance.now() - begun);
