@@ -216,6 +216,13 @@ describe("scope", () => {
     expect(connections.map(reason)).toEqual(["over", "over", "over"]);
   });
 
+  it("a yes for a token is for no other stream, however the names and tokens are cut", async () => {
+    answer = () => allow({ scope: "token", ttl: "60s", user: "ann" });
+    await join({ stream: "live+a", token: "b t" });
+    await join({ stream: "live+a b", token: "t", address: "127.0.0.2" });
+    expect(asked).toHaveLength(2);
+  });
+
   it("a no without a scope is for one session: the others are asked about", async () => {
     answer = () => allow({ scope: "token", ttl: "10s" });
     const [first, second] = [await join(), await join(other)];

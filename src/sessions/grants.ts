@@ -109,18 +109,20 @@ function keyOf(who: Who, { scope, user }: Verdict): string | undefined {
   }
 }
 
+/* A stream's name may have spaces but no line break, so that no token can reach into the name of another stream. */
+
 function tokenKey({ stream, token }: Who): string | undefined {
-  return token === "" ? undefined : `token ${stream} ${token}`;
+  return token === "" ? undefined : `token\n${stream}\n${token}`;
 }
 
 function userTokenKey({ stream, token }: Who): string | undefined {
-  return token === "" ? undefined : `token of user ${stream} ${token}`;
+  return token === "" ? undefined : `token of user\n${stream}\n${token}`;
 }
 
 function addressKey({ stream, address }: Who): string {
-  return `address ${stream} ${address}`;
+  return `address\n${stream}\n${address}`;
 }
 
 function userKey({ stream }: Who, user: string): string | undefined {
-  return user === "" ? undefined : `user ${stream} ${user}`;
+  return user === "" ? undefined : `user\n${stream}\n${user}`;
 }
