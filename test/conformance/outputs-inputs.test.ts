@@ -293,8 +293,9 @@ describe("SYSTEM_STOP", () => {
     ["SIGTERM", async () => scene.sluice.child.process.kill("SIGTERM"), /SIGTERM/],
     ["SIGINT", async () => scene.sluice.child.process.kill("SIGINT"), /SIGINT/],
     ["the API", () => scene.sluice.api({ shutdown: true }), /API/],
-  ])("over %s: a no keeps the server, with what is published and watched", async (_, stop, reason) => {
-    await using client = await openPublisher(port(), "gone");
+  ])("over %s: a no keeps the server, with what is published and watched", async (how, stop, reason) => {
+    const name = `gone+${how}`;
+    await using client = await openPublisher(port(), name);
     scene.says.SYSTEM_STOP = () => "false";
     scene.mark();
     await stop();
@@ -303,7 +304,7 @@ describe("SYSTEM_STOP", () => {
     expect((await get(`http://127.0.0.1:${scene.sluice.ports.api}/healthz`)).status).toBe(200);
     expect(client.socket.destroyed).toBe(false);
     // What comes late of the streams before is none of this.
-    expect(scene.since().filter((call) => call.name === "SYSTEM_STOP" || about("gone")(call))).toHaveLength(1);
+    expect(scene.since().filter((call) => call.name === "SYSTEM_STOP" || about(name)(call))).toHaveLength(1);
   });
 
   it("a yes ends it in order, once", async () => {
