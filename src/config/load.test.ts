@@ -176,6 +176,15 @@ describe("files, flags and environment", () => {
     expect(await load()).toMatchObject({ file: undefined, settings: { apiPort: 4242 }, mist: undefined, handlers: [] });
   });
 
+  it("takes MistServer's own file by its own name", async () => {
+    writeFileSync(
+      join(cwd, "mistserver.conf"),
+      JSON.stringify({ config: { controller: { port: 4243 } }, streams: { live: { source: "push://" } } }),
+    );
+    const { settings } = await load({}, {}, "mistserver.conf");
+    expect([settings.apiPort, Object.keys(settings.streams)]).toEqual([4243, ["live"]]);
+  });
+
   it("takes flags before the environment before the file", async () => {
     writeFileSync(join(cwd, "sluice.config.json"), '{"rtmpPort":1, "httpPort":2, "apiPort":3, "logLevel":"warn", "rtmpHost":"::1"}');
     const { settings, file } = await load(
