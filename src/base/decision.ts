@@ -19,6 +19,10 @@ export type ViewerLife = {
   readonly staleFor?: Duration;
   /** Ask again this often, in the background. A failure changes nothing, as the yes itself has no end. */
   readonly recheckEvery?: Duration;
+  /** The answer holds until then (Unix milliseconds), as a token's `exp` says; it is asked for again in time. */
+  readonly expiresAt?: number;
+  /** The session stays with its token when the client's address changes, although the identity has the address in it. */
+  readonly roams?: boolean;
   /** Left out: "session". */
   readonly scope?: Scope;
   /** Who the viewer is, for lists, `scope: "user"` and limits. Up to 200 characters. */
@@ -45,6 +49,8 @@ export type DenyLife = {
   readonly scope?: Scope;
   /** Who was refused; needed by `scope: "user"`. */
   readonly user?: string;
+  /** When the client may try again: HTTP says it as `Retry-After`. Left out: nothing is said. */
+  readonly retryAfter?: Duration;
   /** No further handler of this trigger is asked. */
   readonly final?: boolean;
 };

@@ -11,6 +11,11 @@ export const errorCodes = {
   },
   "access.unknown": { status: 404, meaning: "No such stream is configured.", todo: "Add it under `streams`, or answer STREAM_SOURCE." },
   "access.taken": { status: 409, meaning: "Another publisher already pushes to this name.", todo: "Stop the other publisher first." },
+  "access.full": {
+    status: 503,
+    meaning: "A limit is reached: places, bandwidth or both.",
+    todo: "Come back after the time that Retry-After says; the message names the limit.",
+  },
   "access.ended": {
     status: 403,
     meaning: "The session was ended by a decision or a command.",
@@ -46,13 +51,30 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/** What a refusal says beside its words. */
+export type ErrorDetails = {
+  readonly cause?: unknown;
+  /** Milliseconds after which another try may go better; HTTP says it as `Retry-After`. */
+  readonly retryAfterMs?: number;
+  /** The number of the decision, for `sluice why`: it is shown to the refused client. */
+  readonly decisionId?: string;
+  /** Set when the client was watching until this no; what it got last ended at this media time (ms). */
+  readonly watchedMs?: number;
+};
+
 /** The one error class of Sluice. `code` is API, `message` is for people and says what to do. */
 export class SluiceError extends Error {
   override readonly name = "SluiceError";
   readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  readonly retryAfterMs: number | undefined;
+  readonly decisionId: string | undefined;
+  readonly watchedMs: number | undefined;
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
+    this.retryAfterMs = details.retryAfterMs;
+    this.decisionId = details.decisionId;
+    this.watchedMs = details.watchedMs;
   }
   /** The HTTP status that fits the code. */
   get status(): number {

@@ -179,6 +179,12 @@ export class Entry {
     return true;
   }
 
+  untag(tag: string): boolean {
+    if (!this.#tags.delete(tag)) return false;
+    this.#tagBytes -= tag.length + 2;
+    return true;
+  }
+
   view(): SessionView {
     const since = this.#now() - idleMs;
     const hosts = active(this.#hosts, since);

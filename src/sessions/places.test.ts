@@ -229,7 +229,7 @@ describe("the count", () => {
     const places = new Places();
     const seated = ["a", "b c", "live+b\ntoken c"].flatMap((token) =>
       ["live+a", "live+a b", "token"].flatMap((stream) =>
-        ["", token].map((user) => ({ identity: viewer({ stream, token, address: token }), user })),
+        ["", token].map((user) => ({ id: "", identity: viewer({ stream, token, address: token }), user })),
       ),
     );
     for (const one of seated) places.take(one, { sessions: 1, per: "stream" });

@@ -1,20 +1,14 @@
 import type { Limits } from "../base/decision.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { StreamName } from "../base/stream-name.ts";
-import type { Identity } from "./session.ts";
-
-/** What decides in whose name a session has its place. `user` is what USER_NEW said; empty if it did not. */
-type Seated = {
-  readonly identity: Pick<Identity, "type" | "stream" | "token" | "madeToken" | "address">;
-  user: string;
-};
+import type { PlaceKeeper, Seated } from "./session.ts";
 
 /**
  * How many viewers' sessions live in whose name: the user's, else the token's that the client brought, else the address's.
  * All that were let in count, with a limit or without, each in one name only; one that goes on to other streams counts on its
  * first. Looking and taking are one step, so two who come at once never get the same last place.
  */
-export class Places {
+export class Places implements PlaceKeeper {
   /** Keys are of a name on one stream, and of a name on all. */
   readonly #taken = new Map<string, number>();
 

@@ -1,4 +1,4 @@
-import type { Verdict } from "../base/decision.ts";
+import type { Limits, Verdict } from "../base/decision.ts";
 import type { StreamName } from "../base/stream-name.ts";
 
 /** Who a session is for; only viewers are asked about and can be refused. */
@@ -36,7 +36,41 @@ export type Identity = {
   readonly protocol: string;
   /** The URL of this connection, for the question. */
   readonly url: string;
+  /** What identity expressions may look at: the client's cookies, and the claims of its token if that is a JWT that holds. */
+  readonly cookies?: Readonly<Record<string, string>>;
+  readonly claims?: Readonly<Record<string, unknown>>;
 };
+
+/** Picks sessions: those that fit any of the lists. */
+export type SessionPick = {
+  readonly ids?: readonly string[];
+  /** A name, `base+` for all streams below it, or a pattern with `*`. */
+  readonly streams?: readonly string[];
+  readonly tags?: readonly string[];
+  readonly users?: readonly string[];
+  readonly tokens?: readonly string[];
+  /** Addresses and networks (`203.0.113.0/24`). */
+  readonly addresses?: readonly string[];
+};
+
+/** What decides in whose name a session has its place. `user` is what USER_NEW said; empty if it did not. */
+export type Seated = {
+  readonly id: string;
+  readonly identity: Identity;
+  user: string;
+};
+
+/**
+ * Where sessions get their places. Looking and taking are one step without waiting, so that two who come at once never get
+ * the same last place. A session takes a place once, when it is let in, and frees it when it has ended.
+ */
+export interface PlaceKeeper {
+  /** Throws "access.full" or "access.denied" when there is no place; nothing is taken then. */
+  take(session: Seated, limits: Limits | undefined): void;
+  /** The session has another user's name from now on, also when that has too many. Sets `session.user`. */
+  move(session: Seated, user: string): void;
+  free(session: Seated): void;
+}
 
 /**
  * Asks USER_NEW; `first` is false when a session that was let in is asked about again. `known` is a yes that holds for this
@@ -144,14 +178,22 @@ export interface Sessions extends AsyncDisposable {
    * (a yes that finds all places taken is a no that is not remembered; a place is free when its session has ended).
    */
   join(identity: Identity, ask: Ask): Promise<SessionConnection>;
+  /**
+   * Brings a fresh token to a running session: USER_NEW is asked with the new identity in the background. A yes makes that identity
+   * another name of the same session, and its life that of the session; a no rejects with "access.denied" and leaves the session
+   * as it is. Rejects with "access.unknown" when no such session lives.
+   */
+  renew(id: string, identity: Identity, ask: Ask): Promise<void>;
   get(id: string): SessionView | undefined;
   /** Sessions that live, and those that ended within the last 600 seconds. */
   list(): readonly SessionView[];
   /** Asks again for each living viewer of exactly these streams, at once; forgets refusals. Resolves with how many sessions it touched, when all are answered. */
-  invalidate(streams: readonly StreamName[]): Promise<number>;
+  invalidate(which: readonly StreamName[] | SessionPick): Promise<number>;
   /** Ends the sessions that the predicate picks; their connections close, USER_END follows. Gives their number. */
   stop(pick: (session: SessionView) => boolean, reason: string): number;
   tag(id: string, tag: string): boolean;
+  /** False when there is no such session, or it has no such tag. */
+  untag(id: string, tag: string): boolean;
   totals(query: TotalsQuery): { readonly start: number; readonly end: number; readonly rows: readonly TotalsRow[] } | undefined;
   counters(stream: StreamName): StreamCounters | undefined;
   census(): SessionCensus;

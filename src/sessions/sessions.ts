@@ -10,9 +10,21 @@ import { Entry, type Part } from "./entry.ts";
 import { type Grant, Grants } from "./grants.ts";
 import { History } from "./history.ts";
 import { sessionId, sessionMode } from "./identity.ts";
+import { Listeners } from "./listeners.ts";
 import { Places } from "./places.ts";
 import { Refusals } from "./refusals.ts";
-import type { Ask, Identity, SessionCensus, SessionEnd, SessionSettings, Sessions, SessionView, StreamCounters } from "./session.ts";
+import type {
+  Ask,
+  Identity,
+  PlaceKeeper,
+  SessionCensus,
+  SessionEnd,
+  SessionPick,
+  SessionSettings,
+  Sessions,
+  SessionView,
+  StreamCounters,
+} from "./session.ts";
 import { StreamBook } from "./stream-book.ts";
 
 /** Ended sessions stay visible this long. */
@@ -30,6 +42,8 @@ export type SessionsOptions = {
   readonly settings: () => SessionSettings;
   /** Most refusals to remember; 50,000 if left out. */
   readonly mostRefusals?: number;
+  /** Where sessions get their places; left out: only what answers to USER_NEW say about `limits` counts. */
+  readonly places?: PlaceKeeper;
 };
 
 /**
@@ -48,26 +62,31 @@ class Registry implements Sessions {
   readonly #live = new Map<string, Entry>();
   readonly #refused: Refusals;
   readonly #grants = new Grants();
-  readonly #places = new Places();
+  readonly #places: PlaceKeeper;
   /** Sessions whose question is due, in their order. */
   readonly #due = new Due<Entry>(mostQuestions, (entry) => this.#recheck(entry));
   #sweepAt = 0;
   readonly #book = new StreamBook();
   readonly #history: History;
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
-  readonly #onAdmit = new Set<(id: string) => void>();
-  readonly #onRefuse = new Set<(id: string) => void>();
-  readonly #onEnd = new Set<(end: SessionEnd) => void>();
-  readonly #onIdle = new Set<(stream: StreamName, counters: StreamCounters) => void>();
+  readonly #admitted: Listeners<[id: string]>;
+  readonly #denied: Listeners<[id: string]>;
+  readonly #over: Listeners<[end: SessionEnd]>;
+  readonly #idle: Listeners<[stream: StreamName, counters: StreamCounters]>;
   readonly #ticker: Disposable;
   /** Ids that were computed for an identity object: who passes the same object again pays for no hash. */
   readonly #ids = new WeakMap<Identity, { readonly mode: number; readonly id: string }>();
   readonly #now: () => number;
   #closed = false;
 
-  constructor({ clock, log, settings, mostRefusals }: SessionsOptions) {
+  constructor({ clock, log, settings, mostRefusals, places = new Places() }: SessionsOptions) {
     this.#clock = clock;
     this.#log = log;
+    this.#places = places;
+    this.#admitted = new Listeners(log);
+    this.#denied = new Listeners(log);
+    this.#over = new Listeners(log);
+    this.#idle = new Listeners(log);
     this.#settings = settings;
     this.#now = () => clock.monotonic();
     this.#refused = new Refusals(mostRefusals);
@@ -105,8 +124,17 @@ class Registry implements Sessions {
     return [...this.#ended.map(({ end }) => end), ...[...this.#live.values()].map((entry) => entry.view())];
   }
 
-  async invalidate(streams: readonly StreamName[]): Promise<number> {
-    const wanted = new Set(streams);
+  async renew(id: string, identity: Identity, ask: Ask): Promise<void> {
+    const entry = this.#live.get(id);
+    if (entry?.state !== "accepted" || entry.identity.stream !== identity.stream)
+      throw new SluiceError("access.unknown", "There is no such session.");
+    const verdict = await ask(id, false);
+    if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
+    if (this.#live.get(id) === entry) this.#plan(entry, verdict, undefined);
+  }
+
+  async invalidate(which: readonly StreamName[] | SessionPick): Promise<number> {
+    const wanted = new Set("length" in which ? which : which.streams);
     const forgotten = this.#refused.forget(wanted);
     this.#grants.forget(wanted);
     const touched = [...this.#live.values()].filter((entry) => entry.identity.type === "viewer" && entry.watches(wanted));
@@ -122,6 +150,10 @@ class Registry implements Sessions {
 
   tag(id: string, tag: string): boolean {
     return this.#live.get(id)?.tag(tag) ?? false;
+  }
+
+  untag(id: string, tag: string): boolean {
+    return this.#live.get(id)?.untag(tag) ?? false;
   }
 
   totals(query: Parameters<Sessions["totals"]>[0]): ReturnType<Sessions["totals"]> {
@@ -147,19 +179,19 @@ class Registry implements Sessions {
   }
 
   onAdmit(run: (id: string) => void): Disposable {
-    return listen(this.#onAdmit, run);
+    return this.#admitted.add(run);
   }
 
   onRefuse(run: (id: string) => void): Disposable {
-    return listen(this.#onRefuse, run);
+    return this.#denied.add(run);
   }
 
   onEnd(run: (end: SessionEnd) => void): Disposable {
-    return listen(this.#onEnd, run);
+    return this.#over.add(run);
   }
 
   onStreamIdle(run: (stream: StreamName, counters: StreamCounters) => void): Disposable {
-    return listen(this.#onIdle, run);
+    return this.#idle.add(run);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,7 +218,7 @@ class Registry implements Sessions {
   #admit(entry: Entry): void {
     entry.state = "accepted";
     entry.question = undefined;
-    if (entry.identity.type === "viewer") this.#tell(this.#onAdmit, (run) => run(entry.id));
+    if (entry.identity.type === "viewer") this.#admitted.tell(entry.id);
   }
 
   #connect(entry: Entry, identity: Identity): Part {
@@ -226,7 +258,7 @@ class Registry implements Sessions {
       this.#places.take(entry, verdict.limits);
     } catch (error) {
       this.#live.delete(entry.id);
-      this.#tell(this.#onRefuse, (run) => run(entry.id));
+      this.#denied.tell(entry.id);
       throw error;
     }
     // Nothing was awaited since the place was taken: nobody can have taken it twice.
@@ -349,18 +381,8 @@ class Registry implements Sessions {
     if (this.#ended.length > mostEnded) this.#ended.shift();
     const idle = this.#book.leave(entry);
     entry.cut(error);
-    this.#tell(this.#onEnd, (run) => run(end));
-    for (const [stream, counters] of idle) this.#tell(this.#onIdle, (run) => run(stream, counters));
-  }
-
-  #tell<F>(listeners: ReadonlySet<F>, call: (run: F) => void): void {
-    for (const run of listeners) {
-      try {
-        call(run);
-      } catch (error) {
-        this.#log.write("ERROR", `A listener of the sessions failed: ${messageOf(error)}`);
-      }
-    }
+    this.#over.tell(end);
+    for (const [stream, counters] of idle) this.#idle.tell(stream, counters);
   }
 
   /** Closes the seconds that have passed in the history. */
@@ -392,9 +414,4 @@ class Registry implements Sessions {
     const old = this.#ended.findIndex(({ at }) => now - at < memoryMs);
     if (old !== 0) this.#ended = old < 0 ? [] : this.#ended.slice(old);
   }
-}
-
-function listen<F>(listeners: Set<F>, run: F): Disposable {
-  listeners.add(run);
-  return { [Symbol.dispose]: () => void listeners.delete(run) };
 }
