@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import type { SluiceError } from "../base/errors.ts";
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -7,7 +8,9 @@ export type Headers = Readonly<Record<string, string>>;
  * credentials `*` is not allowed: a page's origin is named back to it.
  */
 export function corsHeaders(origin: string | undefined): Headers {
-  const exposed = { "Access-Control-Expose-Headers": "Content-Length, Content-Range, Date, ETag, Link, Location" };
+  const exposed = {
+    "Access-Control-Expose-Headers": "Content-Length, Content-Range, Date, ETag, Link, Location, Retry-After, X-Sluice-Decision",
+  };
   return origin === undefined
     ? { "Access-Control-Allow-Origin": "*", Vary: "Origin", ...exposed }
     : { "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", Vary: "Origin", ...exposed };
@@ -34,4 +37,23 @@ export function safeHeaders(headers: Headers): Record<string, string> {
 export function responseHead(status: number, headers: Headers): string {
   const lines = Object.entries(safeHeaders(headers)).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Unknown"}\r\n${lines.join("")}\r\n`;
+}
+
+/** Headers of an answer for people. */
+export const plainText = { "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store" } as const;
+
+/** A whole answer of text. */
+export type TextAnswer = { readonly status: number; readonly headers: Headers; readonly body: string };
+
+/**
+ * What a client is told that was refused: the words, when to come back (RFC 9110 section 10.2.3, whole seconds, at least
+ * one), and the number of the decision, by which the operator finds out why. Undefined: something went wrong here.
+ */
+export function errorAnswer(error: SluiceError | undefined): TextAnswer {
+  if (!error) return { status: 500, headers: plainText, body: "internal error\n" };
+  const { status, message, retryAfterMs, decisionId } = error;
+  const headers: Record<string, string> = { ...plainText };
+  if (retryAfterMs !== undefined) headers["Retry-After"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  if (decisionId !== undefined) headers["X-Sluice-Decision"] = decisionId;
+  return { status, headers, body: decisionId === undefined ? `${message}\n` : `${message}\ndecision ${decisionId}\n` };
 }

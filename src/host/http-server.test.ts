@@ -111,6 +111,22 @@ describe("answers", () => {
     expect(preflight.headers.get("access-control-allow-methods")).toContain("GET");
   });
 
+  it("to who is refused tell when to come back and the number of the decision, also to other sites' pages", async () => {
+    const details = [{ retryAfterMs: 1, decisionId: "k7q2mz" }, { retryAfterMs: 61_001 }, {}] as const;
+    let count = 0;
+    const { base } = await serving(() => {
+      throw new SluiceError("access.full", "all places are taken", details[count++]);
+    });
+    const first = await fetch(`${base}/a`);
+    expect([first.status, first.headers.get("retry-after"), first.headers.get("x-sluice-decision")]).toEqual([503, "1", "k7q2mz"]);
+    expect(first.headers.get("access-control-expose-headers")).toMatch(/Retry-After.*X-Sluice-Decision/);
+    expect(await first.text()).toBe("all places are taken\ndecision k7q2mz\n");
+    const second = await fetch(`${base}/a`);
+    expect([second.headers.get("retry-after"), second.headers.get("x-sluice-decision")]).toEqual(["62", null]);
+    const third = await fetch(`${base}/a`);
+    expect([third.headers.get("retry-after"), await third.text()]).toEqual([null, "all places are taken\n"]);
+  });
+
   it("to HEAD have the length and no body", async () => {
     const { port } = await serving((exchange) => exchange.reply(200, {}, "twelve bytes"));
     const answer = await exact(port, "HEAD /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

@@ -7,7 +7,7 @@ import type { Clock } from "../base/time.ts";
 import type { Connection, HttpExchange, Listener, WatchAddress } from "../protocols/protocol.ts";
 import { createExchange, type TrackedExchange } from "./http-exchange.ts";
 import { type ParsedRequest, parseRequest } from "./http-request.ts";
-import { responseHead } from "./http-response.ts";
+import { errorAnswer, plainText, responseHead } from "./http-response.ts";
 import { listen } from "./listen.ts";
 import { plainAddress, type TrustedProxies } from "./peer-address.ts";
 import { endGently } from "./socket-sink.ts";
@@ -117,8 +117,8 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
       if (exchange.answered) {
         if (transport.taken) socket.destroy();
       } else {
-        const status = isSluiceError(error) ? error.status : 500;
-        exchange.reply(status, plainText, `${isSluiceError(error) ? error.message : "internal error"}\n`);
+        const { status, headers, body } = errorAnswer(isSluiceError(error) ? error : undefined);
+        exchange.reply(status, headers, body);
       }
     }
   };
@@ -169,8 +169,6 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
 
   return listen(server, { port: options.port, address: options.address, option: "--http-port", log });
 }
-
-const plainText = { "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store" } as const;
 
 /** Enough of a request that could not be parsed to answer it. */
 function unparsed(request: IncomingMessage): ParsedRequest {
