@@ -27,6 +27,8 @@ export type ViewerLife = {
   readonly scope?: Scope;
   /** Who the viewer is, for lists, `scope: "user"` and limits. Up to 200 characters. */
   readonly user?: string;
+  /** Why, for `sluice why`, the log and the journal; the client is not shown it. Up to 200 characters. */
+  readonly note?: string;
   /** Tags of the session: they can be picked by `stop_tag` and are told in USER_END. */
   readonly tags?: readonly string[];
   /**
@@ -51,6 +53,8 @@ export type DenyLife = {
   readonly user?: string;
   /** When the client may try again: HTTP says it as `Retry-After`. Left out: nothing is said. */
   readonly retryAfter?: Duration;
+  /** What decided, for `sluice why`, the log and the journal; the client is not shown it. */
+  readonly note?: string;
   /** No further handler of this trigger is asked. */
   readonly final?: boolean;
 };

@@ -71,6 +71,10 @@ describe("failure and combination", () => {
     expect(joinVerdicts(allow(), deny("b"))).toEqual(deny("b"));
     expect(joinVerdicts(deny("a"), allow())).toEqual(deny("a"));
     expect(joinVerdicts(allow({ recheckEvery: "1m" }), allow({ recheckEvery: "5s" }))).toEqual(allow({ recheckEvery: "5s" }));
+    expect(joinVerdicts(allow({ expiresAt: 9, roams: true, note: "a" }), allow({ expiresAt: 5, note: "b" }))).toEqual(
+      allow({ expiresAt: 5, roams: true, note: "a; b" }),
+    );
+    expect(joinVerdicts(allow({ roams: true }), allow({ roams: false }))).toEqual(allow({ roams: false }));
     expect(joinVerdicts(allow({ recheckEvery: "1m" }), allow())).toEqual(allow({ recheckEvery: "1m" }));
   });
 });

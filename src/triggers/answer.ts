@@ -141,6 +141,9 @@ function joinYeses(earlier: Allow, later: Allow): Allow {
   // A yes without an end is as good as one that may be stale for ever.
   const staleFor = shorter(earlier.ttl && (earlier.staleFor ?? 0), later.ttl && (later.staleFor ?? 0));
   const recheckEvery = shorter(earlier.recheckEvery, later.recheckEvery);
+  const ends = [earlier.expiresAt, later.expiresAt].filter((end) => end !== undefined);
+  const roams = earlier.roams === false || later.roams === false ? false : (later.roams ?? earlier.roams);
+  const note = [earlier.note, later.note].filter((words) => words !== undefined).join("; ");
   const scope = narrower(earlier, later);
   const user = later.user ?? earlier.user;
   const tags = [...new Set([...(earlier.tags ?? []), ...(later.tags ?? [])])];
@@ -149,8 +152,11 @@ function joinYeses(earlier: Allow, later: Allow): Allow {
     ...(ttl !== undefined && { ttl }),
     ...(ttl !== undefined && staleFor !== undefined && staleFor !== 0 && { staleFor }),
     ...(recheckEvery !== undefined && { recheckEvery }),
+    ...(ends.length > 0 && { expiresAt: Math.min(...ends) }),
+    ...(roams !== undefined && { roams }),
     ...(scope !== undefined && { scope }),
     ...(user !== undefined && { user }),
+    ...(note !== "" && { note }),
     ...(tags.length > 0 && { tags }),
     ...(limits && { limits }),
   });

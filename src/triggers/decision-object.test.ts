@@ -49,7 +49,10 @@ describe("the decision object of the JSON form", () => {
       staleFor: 5000,
       recheckEvery: "10s",
       scope: "user",
+      expiresAt: 1_900_000_000_000,
+      roams: true,
       user: "ann",
+      note: "paid until May",
       tags: ["vip"],
       limits: { sessions: 2 },
     } as const;
@@ -57,8 +60,8 @@ describe("the decision object of the JSON form", () => {
       allow({ limits: { sessions: 1, per: "stream" } }),
     );
     expect(read("USER_NEW", { decision: "allow", reason: "paid", ...life })).toEqual(allow(life));
-    expect(read("USER_NEW", { decision: "deny", reason: "no", denyFor: "1s", scope: "token", final: true })).toEqual(
-      deny("no", { denyFor: "1s", scope: "token", final: true }),
+    expect(read("USER_NEW", { decision: "deny", reason: "no", denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true })).toEqual(
+      deny("no", { denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true }),
     );
     expect(read("USER_NEW", { decision: "deny" })).toEqual(deny());
     expect(read("CONN_PLAY", { decision: "allow" })).toEqual(allow());
@@ -83,6 +86,12 @@ describe("the decision object of the JSON form", () => {
     ["USER_NEW", { decision: "allow", ttl: "soon" }, "`ttl` is a string that does not fit"],
     ["USER_NEW", { decision: "allow", ttl: -1 }, "`ttl`"],
     ["USER_NEW", { decision: "allow", ttl: null }, "`ttl` is nothing"],
+    ["USER_NEW", { decision: "allow", expiresAt: "tomorrow" }, "`expiresAt`"],
+    ["USER_NEW", { decision: "allow", expiresAt: -1 }, "`expiresAt`"],
+    ["USER_NEW", { decision: "allow", roams: 1 }, "`roams`"],
+    ["USER_NEW", { decision: "deny", retryAfter: "later" }, "`retryAfter`"],
+    ["USER_NEW", { decision: "deny", note: "x".repeat(201) }, "`note`"],
+    ["CONN_PLAY", { decision: "deny", retryAfter: 5 }, "`retryAfter`, which deny for CONN_PLAY does not have; it has note, final, reason"],
     ["USER_NEW", { decision: "allow", staleFor: 5 }, "left out where there is no `ttl`"],
     ["USER_NEW", { decision: "allow", scope: "house" }, "`scope`"],
     ["USER_NEW", { decision: "allow", scope: "user" }, "`user` is nothing"],

@@ -17,9 +17,10 @@ import { type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
 type Fields = Readonly<Record<string, unknown>>;
 
 const scopes: readonly Scope[] = ["session", "token", "user", "address"];
-const allowLife = ["ttl", "staleFor", "recheckEvery", "scope", "user", "tags", "limits"];
-const denyLife = ["denyFor", "scope", "user"];
+const allowLife = ["ttl", "staleFor", "recheckEvery", "expiresAt", "roams", "scope", "user", "tags", "limits", "note"];
+const denyLife = ["denyFor", "retryAfter", "scope", "user", "note"];
 const mostUser = 200;
+const mostNote = 200;
 const mostTags = 32;
 const mostTag = 100;
 
@@ -63,17 +64,36 @@ export function readAllow(value: Fields): Verdict {
     if (duration !== undefined) life[field] = duration;
   }
   if (life.staleFor !== undefined && life.ttl === undefined) throw wrong("staleFor", value.staleFor, "left out where there is no `ttl`");
+  const { expiresAt, roams } = value;
+  if (expiresAt !== undefined && !(typeof expiresAt === "number" && Number.isFinite(expiresAt) && expiresAt > 0))
+    throw wrong("expiresAt", expiresAt, "a time in Unix milliseconds");
+  if (roams !== undefined && typeof roams !== "boolean") throw wrong("roams", roams, "true or false");
   const tags = readTags(value.tags);
   const limits = readLimits(value.limits);
-  return allow({ ...life, ...readWho(value), ...(tags && { tags }), ...(limits && { limits }) });
+  return allow({
+    ...life,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(roams !== undefined && { roams }),
+    ...readWho(value),
+    ...readNote(value),
+    ...(tags && { tags }),
+    ...(limits && { limits }),
+  });
 }
 
 /** A no with its life. Throws `HandlerFailure` that names the field. */
 export function readDeny(value: Fields): Deny {
   const reason = typeof value.reason === "string" && value.reason.trim() !== "" ? value.reason : undefined;
   const denyFor = readDuration(value, "denyFor");
+  const retryAfter = readDuration(value, "retryAfter");
   if (value.final !== undefined && typeof value.final !== "boolean") throw wrong("final", value.final, "true or false");
-  const life: DenyLife = { ...(denyFor !== undefined && { denyFor }), ...readWho(value), ...(value.final === true && { final: true }) };
+  const life: DenyLife = {
+    ...(denyFor !== undefined && { denyFor }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...readWho(value),
+    ...readNote(value),
+    ...(value.final === true && { final: true }),
+  };
   return deny(reason, life);
 }
 
@@ -83,6 +103,11 @@ function readWho(value: Fields): Pick<ViewerLife, "scope" | "user"> {
   if (user !== undefined && !isLine(user, mostUser)) throw wrong("user", user, `a text of 1 to ${mostUser} characters`);
   if (scope === "user" && user === undefined) throw wrong("user", user, 'said where `scope` is "user"');
   return { ...(scope !== undefined && { scope: scope as Scope }), ...(user !== undefined && { user }) };
+}
+
+function readNote({ note }: Fields): { readonly note?: string } {
+  if (note !== undefined && !isLine(note, mostNote)) throw wrong("note", note, `a text of 1 to ${mostNote} characters`);
+  return note === undefined ? {} : { note };
 }
 
 function readTags(tags: unknown): readonly string[] | undefined {
@@ -119,7 +144,7 @@ function decisionsOf(name: TriggerName): readonly string[] {
 function fieldsOf(name: TriggerName, decision: string): readonly string[] {
   const definition: TriggerDefinition = triggers[name];
   if (decision === "rewrite") return ["to"];
-  if (decision === "deny") return [...(definition.life ? denyLife : []), "final"];
+  if (decision === "deny") return [...(definition.life ? denyLife : ["note"]), "final"];
   return decision === "allow" && definition.life ? allowLife : [];
 }
 
