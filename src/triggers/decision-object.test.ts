@@ -60,9 +60,9 @@ describe("the decision object of the JSON form", () => {
       allow({ limits: { sessions: 1, per: "stream" } }),
     );
     expect(read("USER_NEW", { decision: "allow", reason: "paid", ...life })).toEqual(allow(life));
-    expect(read("USER_NEW", { decision: "deny", reason: "no", denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true })).toEqual(
-      deny("no", { denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true }),
-    );
+    expect(
+      read("USER_NEW", { decision: "deny", reason: "no", denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true }),
+    ).toEqual(deny("no", { denyFor: "1s", retryAfter: 5, scope: "token", note: "rule 2", final: true }));
     expect(read("USER_NEW", { decision: "deny" })).toEqual(deny());
     expect(read("CONN_PLAY", { decision: "allow" })).toEqual(allow());
     expect(read("PUSH_REWRITE", { decision: "rewrite", to: " live " })).toEqual(rewrite("live"));
