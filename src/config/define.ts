@@ -39,6 +39,8 @@ export type TriggerEntry<K extends TriggerName = TriggerName> = Partial<CallLimi
   readonly mode?: "live" | "shadow";
   /** `reliable`: kept on disk until the handler has taken it, over restarts of either side; only where a trigger tells and does not ask. */
   readonly delivery?: "direct" | "reliable";
+  /** USER_END with reliable delivery: `strict` lets nobody begin a session anew before the handler has taken the end of their last one. */
+  readonly order?: "usual" | "strict";
   /** Functions belong into `handle`. */
   readonly handle?: never;
 };

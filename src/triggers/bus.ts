@@ -266,6 +266,10 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
       const takes = listens(name, stream);
       return (native.get(name)?.some(takes) ?? false) || (configured.get(name)?.some(takes) ?? false);
     },
+    holdsSuccessors(stream) {
+      const takes = listens("USER_END", stream);
+      return configured.get("USER_END")?.some((listener) => listener.entry?.order === "strict" && takes(listener)) ?? false;
+    },
     on(name, handler, handlerOptions = {}) {
       const listener = nativeListener(name, handler, handlerOptions, around, ++ordinal);
       native.set(name, [...(native.get(name) ?? []), listener]);

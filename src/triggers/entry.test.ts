@@ -15,6 +15,7 @@ const entry = (more: Partial<HandlerEntry>): HandlerEntry => ({
   call: plainCall,
   mode: "live",
   delivery: "direct",
+  order: "usual",
   ...more,
 });
 
@@ -63,6 +64,9 @@ describe("configured entries", () => {
     [{ USER_NEW: [{ handler: "x", default: {} }] }, "config.triggers.USER_NEW[0].default"],
     [{ USER_NEW: [{ handler: "x", sync: true, onfail: "keep" }] }, "for USER_NEW one of deny, legacy"],
     [{ PUSH_REWRITE: [{ handler: "x", sync: true, onfail: "value" }] }, "for PUSH_REWRITE one of deny, keep, legacy"],
+    [{ USER_END: [{ handler: "x", delivery: "reliable", order: "loose" }] }, 'USER_END[0].order: here stands "loose"'],
+    [{ USER_END: [{ handler: "x", order: "strict" }] }, 'beside delivery "reliable"'],
+    [{ STREAM_END: [{ handler: "x", delivery: "reliable", order: "strict" }] }, "only the end of a session has a successor"],
     [{ PUSH_REWRITE: [{ handler: "x", onfail: "keep" }] }, "left out where sync is false"],
   ])("names the field that is wrong: %j", (value, words) => {
     let thrown: unknown;

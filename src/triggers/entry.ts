@@ -31,6 +31,8 @@ export type HandlerEntry = {
   readonly mode: "live" | "shadow";
   /** `reliable`: kept until the handler has taken it; only of triggers that tell and do not ask. */
   readonly delivery: "direct" | "reliable";
+  /** USER_END only: who comes back is not let in before this handler has taken the end of the session before. */
+  readonly order: "usual" | "strict";
 };
 
 /** `config.triggers`: as it was given, and read. */
@@ -118,6 +120,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
       call: plainCall,
       mode: "live",
       delivery: "direct",
+      order: "usual",
     };
   }
   if (!isObject(value)) throw wrong(path, value, "an object { handler, sync, streams, default } or a list [handler, sync, streams]");
@@ -134,6 +137,7 @@ function parseEntry(name: TriggerName, value: unknown, path: string): HandlerEnt
     call: parseCallOptions(value, isUrl(handler), path),
     mode: parseMode(value.mode, `${path}.mode`),
     delivery: parseDelivery(name, value.delivery, value.mode, `${path}.delivery`),
+    order: parseOrder(name, value.order, value.delivery, `${path}.order`),
   };
 }
 
@@ -202,6 +206,14 @@ function parseDelivery(name: TriggerName, value: unknown, mode: unknown, path: s
   }
   if (mode === "shadow") throw wrong(path, value, 'nothing beside mode "shadow"');
   return "reliable";
+}
+
+function parseOrder(name: TriggerName, value: unknown, delivery: unknown, path: string): HandlerEntry["order"] {
+  if (value === undefined || value === null || value === "" || value === "usual") return "usual";
+  if (value !== "strict") throw wrong(path, value, '"usual", or "strict": the next session of a viewer waits for the end of the one before');
+  if (name !== "USER_END") throw wrong(path, value, "left out: only the end of a session has a successor that can wait for it (USER_END)");
+  if (delivery !== "reliable") throw wrong(path, value, 'beside delivery "reliable": an end that may be lost cannot be waited for');
+  return "strict";
 }
 
 /** MistServer takes an empty text for none. */

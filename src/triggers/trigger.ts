@@ -53,4 +53,6 @@ export interface Triggers {
    * When `moot` is aborted nobody needs the answer any more, and a handler that has not been asked yet is spared.
    */
   fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal): Promise<Decision<K>>;
+  /** True if a handler of the stream's USER_END says that nobody begins a session anew before the end of the last one has arrived. */
+  holdsSuccessors(stream: string): boolean;
 }

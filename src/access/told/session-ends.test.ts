@@ -175,13 +175,13 @@ describe("the start of a successor", () => {
   const reliable = { USER_END: [{ handler: "http://127.0.0.1:1/", delivery: "reliable" }] };
 
   /** A session that has just been ended by a command, with its end on the way; `door` lets it arrive. */
-  async function ended() {
+  async function ended(entries: unknown = reliable) {
     const door = Promise.withResolvers<void>();
     const bench = start({
       journal: memoryJournal(),
       outbox: (clock) => createOutbox({ store: createMemoryLetters(), clock, log: { write: () => undefined }, random: () => 0 }),
     });
-    bench.triggers.configure(reliable);
+    bench.triggers.configure(entries);
     bench.outbox?.deliverBy(() => door.promise);
     bench.on("USER_NEW", true);
     await view(bench);
@@ -211,6 +211,20 @@ describe("the start of a successor", () => {
     await again;
     expect(bench.of("USER_NEW")).toHaveLength(2);
     door.resolve();
+  });
+
+  it("waits for the end as long as it takes where the order is strict: who comes back is told to try again", async () => {
+    const { bench, door } = await ended({ USER_END: [{ handler: "http://127.0.0.1:1/", delivery: "reliable", order: "strict" }] });
+    const again = view(bench).catch((error: unknown) => error);
+    await settle();
+    await bench.clock.advance(5000);
+    expect(await again).toMatchObject({ code: "access.denied", retryAfterMs: 5000, message: expect.stringContaining("try again") });
+    expect(bench.of("USER_NEW")).toHaveLength(1);
+    await view(bench, "somebody else");
+    door.resolve();
+    await settle();
+    await view(bench);
+    expect(bench.of("USER_NEW")).toHaveLength(3);
   });
 
   it("waits for functions, too", async () => {

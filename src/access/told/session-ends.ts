@@ -1,4 +1,4 @@
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time.ts";
 import type { Identity, SessionEnd, Sessions } from "../../sessions/session.ts";
@@ -57,13 +57,23 @@ export class SessionEnds implements Disposable {
     for (const listener of this.#listeners) listener[Symbol.dispose]();
   }
 
-  /** To be awaited before a handler is asked about a new session: the end of an earlier one with the same id comes first. */
+  /**
+   * To be awaited before a handler is asked about a new session: the end of an earlier one with the same id comes first.
+   * Rejects with "access.denied" when that could not be delivered in time and its handler wants strict order.
+   */
   async beforeStart(id: string, identity: Identity): Promise<void> {
     const { triggers, outbox, clock } = this.#options;
     const telling = this.#telling.get(id);
     if (telling) await inTime(clock, telling);
     const key = sessionOrderKey(id);
-    if (outbox?.pending(key)) await outbox.settled(key, predecessorMs);
+    if (outbox?.pending(key)) {
+      await outbox.settled(key, predecessorMs);
+      if (outbox.pending(key) && triggers.holdsSuccessors(identity.stream)) {
+        throw new SluiceError("access.denied", "your last visit is not recorded yet; try again in a moment", {
+          retryAfterMs: predecessorMs,
+        });
+      }
+    }
     if (!triggers.wants("USER_END", identity.stream)) return;
     const { stream, token, protocol, address } = identity;
     const nothing = {
