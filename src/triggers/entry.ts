@@ -210,7 +210,8 @@ function parseDelivery(name: TriggerName, value: unknown, mode: unknown, path: s
 
 function parseOrder(name: TriggerName, value: unknown, delivery: unknown, path: string): HandlerEntry["order"] {
   if (value === undefined || value === null || value === "" || value === "usual") return "usual";
-  if (value !== "strict") throw wrong(path, value, '"usual", or "strict": the next session of a viewer waits for the end of the one before');
+  if (value !== "strict")
+    throw wrong(path, value, '"usual", or "strict": the next session of a viewer waits for the end of the one before');
   if (name !== "USER_END") throw wrong(path, value, "left out: only the end of a session has a successor that can wait for it (USER_END)");
   if (delivery !== "reliable") throw wrong(path, value, 'beside delivery "reliable": an end that may be lost cannot be waited for');
   return "strict";
