@@ -1,4 +1,5 @@
-import type { Limits, Verdict } from "../base/decision.ts";
+import type { Limits, Scope, Verdict } from "../base/decision.ts";
+import type { SluiceError } from "../base/errors.ts";
 import type { StreamName } from "../base/stream-name.ts";
 
 /** Who a session is for; only viewers are asked about and can be refused. */
@@ -112,6 +113,21 @@ export type SessionView = {
   readonly user: string;
 };
 
+/** What an identity would meet if it joined now. */
+export type Standing = {
+  readonly id: string;
+  /**
+   * `living`: a session that was let in; `checking`: one that waits for its answer; `refused`: a no that is remembered;
+   * `granted`, `barred`: an answer to another session holds for this one, too (`scope`); `new`: it would be asked about.
+   */
+  readonly state: "living" | "checking" | "refused" | "granted" | "barred" | "new";
+  /** Unix milliseconds at which that is over; absent when it has no end. */
+  readonly until?: number;
+  readonly scope?: Scope;
+  /** Set when the living session's token was made for it: the client has not shown who it is. */
+  readonly madeToken?: true;
+};
+
 /** Everything USER_END, the access log and the API need of a session that has ended. Lists are sorted. */
 export type SessionEnd = SessionView & {
   readonly streams: readonly (readonly [name: string, seconds: number])[];
@@ -184,6 +200,8 @@ export interface Sessions extends AsyncDisposable {
    * as it is. Rejects with "access.unknown" when no such session lives.
    */
   renew(id: string, identity: Identity, ask: Ask): Promise<void>;
+  /** Looks without changing anything; what it gives holds until the caller waits for something. */
+  standing(identity: Identity): Standing;
   get(id: string): SessionView | undefined;
   /** Sessions that live, and those that ended within the last 600 seconds. */
   list(): readonly SessionView[];
@@ -205,8 +223,8 @@ export interface Sessions extends AsyncDisposable {
   onAdmit(run: (id: string) => void): Disposable;
   /** Called for each viewer's session that was asked about and not let in, whatever the reason, before its connections are told. */
   onRefuse(run: (id: string) => void): Disposable;
-  /** Called for each session that has ended, in order. */
-  onEnd(run: (end: SessionEnd) => void): Disposable;
+  /** Called for each session that has ended, in order; `why` is what its connections were told. */
+  onEnd(run: (end: SessionEnd, why: SluiceError) => void): Disposable;
   /** Called when a stream's last session has ended, with its counters; they are dropped afterwards. */
   onStreamIdle(run: (stream: StreamName, counters: StreamCounters) => void): Disposable;
 }

@@ -23,8 +23,10 @@ import type {
   SessionSettings,
   Sessions,
   SessionView,
+  Standing,
   StreamCounters,
 } from "./session.ts";
+import { standingOf } from "./standing.ts";
 import { StreamBook } from "./stream-book.ts";
 
 /** Ended sessions stay visible this long. */
@@ -71,7 +73,7 @@ class Registry implements Sessions {
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
   readonly #admitted: Listeners<[id: string]>;
   readonly #denied: Listeners<[id: string]>;
-  readonly #over: Listeners<[end: SessionEnd]>;
+  readonly #over: Listeners<[end: SessionEnd, why: SluiceError]>;
   readonly #idle: Listeners<[stream: StreamName, counters: StreamCounters]>;
   readonly #ticker: Disposable;
   /** Ids that were computed for an identity object: who passes the same object again pays for no hash. */
@@ -108,6 +110,15 @@ class Registry implements Sessions {
         if (this.#live.get(id) === begun) return this.#connect(begun, identity);
       } else this.#admit(this.#create(id, identity, ask));
     }
+  }
+
+  standing(identity: Identity): Standing {
+    const id = this.#idOf(identity);
+    const now = this.#now();
+    const viewer = identity.type === "viewer";
+    const refusal = viewer ? this.#refused.get(id, now) : undefined;
+    const grant = viewer ? this.#grants.find(identity, "", now) : undefined;
+    return standingOf(id, { entry: this.#live.get(id), refusal, grant }, this.#clock);
   }
 
   get(id: string): SessionView | undefined {
@@ -186,7 +197,7 @@ class Registry implements Sessions {
     return this.#denied.add(run);
   }
 
-  onEnd(run: (end: SessionEnd) => void): Disposable {
+  onEnd(run: (end: SessionEnd, why: SluiceError) => void): Disposable {
     return this.#over.add(run);
   }
 
@@ -381,7 +392,7 @@ class Registry implements Sessions {
     if (this.#ended.length > mostEnded) this.#ended.shift();
     const idle = this.#book.leave(entry);
     entry.cut(error);
-    this.#over.tell(end);
+    this.#over.tell(end, error);
     for (const [stream, counters] of idle) this.#idle.tell(stream, counters);
   }
 
