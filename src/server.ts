@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createGate } from "./access/gate.ts";
+import { createStreamTags } from "./access/stream-tags.ts";
 import { createControl } from "./api/control.ts";
 import { createApi } from "./api/server.ts";
 import { SluiceError } from "./base/errors.ts";
@@ -86,6 +87,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     }),
   );
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
+  const streamTags = opened.use(createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }));
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
   const control = createControl({ directory, sessions });
   const outbox = createOutbox({ store: store.letters, clock, log });
@@ -95,7 +97,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       clock,
       identity: { version, instance, pid: process.pid, serverId: () => configuration.settings.serverid },
-      streamTags: (stream) => configuration.stream(stream.split("+", 1)[0] ?? stream)?.tags ?? [],
+      streamTags: streamTags.tagsOf,
       control: () => control,
       journal,
     }),
@@ -174,7 +176,9 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     triggers,
     journal,
     outbox,
+    streamTags,
     reloadStatus: reloader.status,
+    reload: reloader.reload,
     log,
     logEntries: log.entries,
     protocols,

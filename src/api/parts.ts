@@ -1,5 +1,6 @@
 import type { Server } from "node:net";
 import type { Log, LogEntry } from "../base/log.ts";
+import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
 import type { ReloadStatus } from "../config/reload/reload.ts";
@@ -23,8 +24,11 @@ export type ApiParts = {
   readonly journal: Journal;
   readonly outbox: Outbox;
   readonly metrics: Metrics;
+  readonly streamTags: StreamTagBook;
   /** What became of the configuration's file. */
   readonly reloadStatus: () => ReloadStatus;
+  /** Loads the configuration's file anew; false when there is none, or when it is wrong and the old one stays. */
+  readonly reload: (reason: string) => Promise<boolean>;
   readonly log: Log;
   /** The last lines of the log, oldest first. */
   readonly logEntries: () => readonly LogEntry[];

@@ -6,6 +6,7 @@ import type { Server } from "node:net";
 import type { LogEntry } from "../../src/base/log.ts";
 import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
 import { createApi } from "../../src/api/server.ts";
+import { createStreamTags } from "../../src/access/stream-tags.ts";
 import { type ChangeStore, openConfiguration } from "../../src/config/configuration.ts";
 import { readConfiguration } from "../../src/config/load.ts";
 import { allow } from "../../src/base/decision.ts";
@@ -70,6 +71,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     { connector: "FLV", host: "127.0.0.1", port: 8080 },
   ];
   const stopped: string[] = [];
+  const reloads: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const directory = fakeDirectory(streams);
   const metrics = createMetrics({ clock, sessions, directory, triggers, outbox, version: "0.1.0", serverId: () => "" });
@@ -81,7 +83,9 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     triggers,
     journal,
     outbox,
+    streamTags: createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }),
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
+    reload: async (reason) => reloads.push(reason) > 0,
     log,
     logEntries: () => lines,
     protocols: fakeProtocols,
@@ -107,6 +111,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     streams,
     lines,
     stopped,
+    reloads,
     port: listener.port,
     /** One request; all requests of one `agent` share a connection. */
     ask: (options: ApiRequest, by: Agent = agent) => ask(listener.port, options, by),
@@ -191,6 +196,12 @@ function fakeDirectory(streams: Record<string, PlayingStream>): StreamDirectory 
     get: (name: string) => (Object.hasOwn(streams, name) ? view(name) : undefined),
     list: () => Object.keys(streams).map(view),
     health: (name: string) => streams[name]?.health,
+    onEvent: () => ({ [Symbol.dispose]: () => {} }),
+    end: async (name: string) => {
+      const plays = Object.hasOwn(streams, name);
+      delete streams[name];
+      return plays;
+    },
   } as unknown as StreamDirectory;
 }
 
