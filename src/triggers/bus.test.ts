@@ -39,6 +39,27 @@ describe("who is asked", () => {
     expect(ended).toEqual(["a"]);
   });
 
+  it("tells the caller who was asked and what they answered, before the answer comes", async () => {
+    await using scene = busScene();
+    const told: string[] = [];
+    const fire = () => scene.bus.fire("USER_NEW", viewer, undefined, (record, kept) => told.push(`${JSON.stringify(record)} ${kept}`));
+    await fire();
+    expect(told).toEqual([]);
+    scene.bus.on("USER_NEW", () => allow({ user: "ann" }));
+    scene.bus.on("USER_NEW", () => deny("no"), { streams: ["other"] });
+    const decision = await fire();
+    expect(told).toHaveLength(1);
+    const [json = "", kept] = told[0]?.split(/ (?=false$)/) ?? [];
+    expect([JSON.parse(json), kept]).toMatchObject([
+      {
+        trigger: "USER_NEW",
+        decision,
+        handlers: [{ answer: { kind: "allow", user: "ann" } }, { notAsked: "its filter does not match" }],
+      },
+      "false",
+    ]);
+  });
+
   it("forgets a handler that was disposed", async () => {
     await using scene = busScene();
     scene.bus.on("USER_NEW", () => false)[Symbol.dispose]();

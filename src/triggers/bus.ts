@@ -26,7 +26,7 @@ import type { Outbox } from "./delivery/outbox.ts";
 import { deliverTo, letterOf } from "./delivery/reliable.ts";
 import { withoutSecrets } from "./call/secrets.ts";
 import { type Payload, type TriggerDefinition, type TriggerName, triggers } from "./table.ts";
-import type { Decision, Triggers } from "./trigger.ts";
+import type { CallTold, Decision, Triggers } from "./trigger.ts";
 import { createTurns } from "./turns.ts";
 import { payloadText, type Raise, type ServerIdentity } from "./wire.ts";
 
@@ -236,14 +236,16 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
     name: TriggerName,
     payload: Readonly<Record<string, unknown>>,
     moot: AbortSignal | undefined,
+    told: CallTold | undefined,
   ): Promise<Verdict | Rewriting> => {
     if (!native.get(name)?.length && !configured.get(name)?.length) return triggers[name].answer === "verdict" ? allow() : keep();
     const stream = streamOf(name, payload);
     const now = clock.now();
     const firing: Firing = { ...createFiring(name, payload, now, "live"), moot };
-    const trace = journal?.on ? traceCall(firing, stream, now, clock) : undefined;
+    const trace = journal?.on || told ? traceCall(firing, stream, now, clock) : undefined;
     const aside: (() => Promise<unknown>)[] = [];
     const decision = await decide(firing, stream, trace, aside);
+    if (trace) told?.(trace.record(), journal?.on === true);
     if (aside.length > 0) void keepAside(aside, trace);
     else if (trace && (trace.wasAsked || tellsOfSilence(name))) journal?.add(trace.record());
     return decision;
@@ -282,8 +284,8 @@ export function createTriggers(options: TriggerOptions): TriggerBus {
         },
       };
     },
-    async fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal): Promise<Decision<K>> {
-      const decision = await fire(name, payload as Readonly<Record<string, unknown>>, moot).catch((error: unknown) => {
+    async fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal, told?: CallTold): Promise<Decision<K>> {
+      const decision = await fire(name, payload as Readonly<Record<string, unknown>>, moot, told).catch((error: unknown) => {
         log.write("ERROR", `${name} could not be fired: ${failureWords(error)}`);
         return tableFailure(name) ?? keep();
       });

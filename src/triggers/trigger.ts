@@ -1,6 +1,6 @@
 import type { Allow, Deny, Keep, Rewrite, Rewriting, Verdict, Yes } from "../base/decision.ts";
 import type { ServerControl } from "../base/server-control.ts";
-import type { CallMode } from "./journal/call-record.ts";
+import type { CallMode, CallRecord } from "./journal/call-record.ts";
 import type { CallLimitOptions } from "./failure/call-control.ts";
 import type { OnFail } from "./failure/on-fail.ts";
 import type { Payload, TriggerName, triggers } from "./table.ts";
@@ -42,6 +42,9 @@ export type HandlerOptions<K extends TriggerName> = CallLimitOptions & {
   readonly onFail: OnFail<K>;
 };
 
+/** Takes what became of one call; `kept`: the journal has it, too (unless it keeps samples only). */
+export type CallTold = (record: CallRecord, kept: boolean) => void;
+
 /** Asks and tells. The gate and the server's parts know triggers only by this. */
 export interface Triggers {
   /** True if some handler listens for this trigger on this stream; synchronous, so that payloads are built only for a listener. */
@@ -51,8 +54,9 @@ export interface Triggers {
    * Runs the handlers that match, one after the other, and combines their answers as the reference says.
    * Never rejects: failures follow their policy. Resolves at once with allow or keep when nobody listens.
    * When `moot` is aborted nobody needs the answer any more, and a handler that has not been asked yet is spared.
+   * `told` gets who was asked and what they answered, before this resolves; it is not called when there is no handler.
    */
-  fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal): Promise<Decision<K>>;
+  fire<K extends TriggerName>(name: K, payload: Payload<K>, moot?: AbortSignal, told?: CallTold): Promise<Decision<K>>;
   /** True if a handler of the stream's USER_END says that nobody begins a session anew before the end of the last one has arrived. */
   holdsSuccessors(stream: string): boolean;
 }
