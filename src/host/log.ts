@@ -13,6 +13,8 @@ export type LogOptions = {
 export interface KeptLog extends Log {
   /** The last 100 lines, oldest first; a copy. */
   entries(): readonly LogEntry[];
+  /** Called with each line that is written. What `run` throws or writes itself is told to nobody. */
+  onEntry(run: (entry: LogEntry) => void): Disposable;
 }
 
 const kept = 100;
@@ -21,6 +23,20 @@ const kept = 100;
 export function createLog({ level, write, clock }: LogOptions): KeptLog {
   const limit = logKinds.indexOf(level);
   const ring: LogEntry[] = [];
+  const listeners = new Set<(entry: LogEntry) => void>();
+  let telling = false;
+  const tell = (entry: LogEntry): void => {
+    if (telling) return;
+    telling = true;
+    for (const run of listeners) {
+      try {
+        run(entry);
+      } catch {
+        // Whoever writes a line must not fail because of who reads it.
+      }
+    }
+    telling = false;
+  };
   return {
     write(kind, message, fields) {
       if (logKinds.indexOf(kind) > limit) return;
@@ -28,10 +44,17 @@ export function createLog({ level, write, clock }: LogOptions): KeptLog {
       const text = oneLine(message + fieldText(fields));
       const stream = oneLine(fields?.stream ?? "");
       if (ring.length === kept) ring.shift();
-      ring.push({ unix: Math.floor(now / 1000), kind, message: text, stream });
+      const entry = { unix: Math.floor(now / 1000), kind, message: text, stream };
+      ring.push(entry);
       write(`${timeText(now)} ${kind} ${stream === "" ? "" : `${stream}: `}${text}`);
+      tell(entry);
     },
     entries: () => ring.slice(),
+    onEntry(run) {
+      const listener = (entry: LogEntry): void => run(entry);
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
   };
 }
 

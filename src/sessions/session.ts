@@ -223,6 +223,8 @@ export interface Sessions extends AsyncDisposable {
   onAdmit(run: (id: string) => void): Disposable;
   /** Called for each viewer's session that was asked about and not let in, whatever the reason, before its connections are told. */
   onRefuse(run: (id: string) => void): Disposable;
+  /** Called when a session of any type has been let in, and when its tags or its user may have changed. Who wants more asks for it by `get`. */
+  onChange(run: (id: string, what: "begun" | "changed") => void): Disposable;
   /** Called for each session that has ended, in order; `why` is what its connections were told. */
   onEnd(run: (end: SessionEnd, why: SluiceError) => void): Disposable;
   /** Called when a stream's last session has ended, with its counters; they are dropped afterwards. */

@@ -73,6 +73,7 @@ class Registry implements Sessions {
   #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
   readonly #admitted: Listeners<[id: string]>;
   readonly #denied: Listeners<[id: string]>;
+  readonly #changed: Listeners<[id: string, what: "begun" | "changed"]>;
   readonly #over: Listeners<[end: SessionEnd, why: SluiceError]>;
   readonly #idle: Listeners<[stream: StreamName, counters: StreamCounters]>;
   readonly #ticker: Disposable;
@@ -87,6 +88,7 @@ class Registry implements Sessions {
     this.#places = places;
     this.#admitted = new Listeners(log);
     this.#denied = new Listeners(log);
+    this.#changed = new Listeners(log);
     this.#over = new Listeners(log);
     this.#idle = new Listeners(log);
     this.#settings = settings;
@@ -160,11 +162,15 @@ class Registry implements Sessions {
   }
 
   tag(id: string, tag: string): boolean {
-    return this.#live.get(id)?.tag(tag) ?? false;
+    const done = this.#live.get(id)?.tag(tag) ?? false;
+    if (done) this.#changed.tell(id, "changed");
+    return done;
   }
 
   untag(id: string, tag: string): boolean {
-    return this.#live.get(id)?.untag(tag) ?? false;
+    const done = this.#live.get(id)?.untag(tag) ?? false;
+    if (done) this.#changed.tell(id, "changed");
+    return done;
   }
 
   totals(query: Parameters<Sessions["totals"]>[0]): ReturnType<Sessions["totals"]> {
@@ -195,6 +201,10 @@ class Registry implements Sessions {
 
   onRefuse(run: (id: string) => void): Disposable {
     return this.#denied.add(run);
+  }
+
+  onChange(run: (id: string, what: "begun" | "changed") => void): Disposable {
+    return this.#changed.add(run);
   }
 
   onEnd(run: (end: SessionEnd, why: SluiceError) => void): Disposable {
@@ -230,6 +240,7 @@ class Registry implements Sessions {
     entry.state = "accepted";
     entry.question = undefined;
     if (entry.identity.type === "viewer") this.#admitted.tell(entry.id);
+    this.#changed.tell(entry.id, "begun");
   }
 
   #connect(entry: Entry, identity: Identity): Part {
@@ -353,6 +364,7 @@ class Registry implements Sessions {
   #plan(entry: Entry, verdict: Allow, held: Grant | undefined): void {
     const { user, tags = [] } = verdict;
     const now = this.#now();
+    if (user !== undefined || tags.length > 0) this.#changed.tell(entry.id, "changed");
     const life = lifeOfYes(verdict, held?.at ?? now, now, this.#log);
     entry.answeredAt = life.at;
     entry.goodUntil = life.until;
