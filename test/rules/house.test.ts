@@ -20,7 +20,7 @@ const rules: Readonly<Record<string, Rule>> = {
   streams: { may: ["base", "media"] },
   sessions: { may: ["base", "media"], node: "*" },
   triggers: { may: ["base"], node: "*", packages: ["undici", "cockatiel"] },
-  access: { may: ["base", "media", "streams", "sessions", "triggers"], node: "*" },
+  access: { may: ["base", "media", "streams", "sessions", "triggers"], node: "*", packages: ["jose"] },
   "protocols/*/wire": { may: ["base", "media", "codecs"] },
   "protocols/*": {
     may: ["protocols/protocol.ts", "base", "media", "codecs", "containers"],
@@ -35,7 +35,7 @@ const rules: Readonly<Record<string, Rule>> = {
     may: ["base", "media", "codecs", "containers", "streams", "sessions", "triggers", "access", "store", "config", "protocols.ts"],
     types: ["protocols/protocol.ts", "metrics"],
     node: "*",
-    packages: ["hono", "@hono/node-server", "zod"],
+    packages: ["hono", "@hono/node-server", "zod", "zod-openapi"],
   },
   store: { may: ["base"], types: ["triggers", "access"], node: "*", packages: ["kysely"] },
   config: { may: ["base", "triggers", "protocols.ts"], types: ["protocols/protocol.ts", "access", "store"], node: "*", packages: ["zod"] },
