@@ -3,7 +3,7 @@ import type { Log } from "./base/log.ts";
 import type { Configuration } from "./config/configuration.ts";
 import { connectorEntries } from "./config/connector-entries.ts";
 import type { ConnectorEntry, Settings } from "./config/settings.ts";
-import type { RunningHost } from "./host/host.ts";
+import type { HttpsListener, RunningHost } from "./host/host.ts";
 import type { Listener, Protocol } from "./protocols/protocol.ts";
 import type { Triggers } from "./triggers/trigger.ts";
 
@@ -22,6 +22,10 @@ export type OpenPort = { readonly connector: string; readonly host: string; read
 export interface Connectors extends AsyncDisposable {
   readonly rtmpPort: number;
   readonly httpPort: number;
+  /** 0 without HTTPS. */
+  readonly httpsPort: number;
+  /** Looks whether the files of the certificate have changed. */
+  refreshCertificate(): void;
   protocols(): readonly Protocol[];
   open(): readonly OpenPort[];
   /** Fires OUTPUT_START for each port, one after the other, and follows the configuration from now on. Nobody waits for it. */
@@ -37,7 +41,7 @@ type Serving = {
 
 /**
  * Serves what is configured, and what will be: a connector that is added listens at once, one that is taken away takes no
- * more connections while those that are open go on. The HTTP port itself stays as it was until the next start.
+ * more connections while those that are open go on. HTTPS comes, goes and moves in the same way. The HTTP port itself stays as it was until the next start.
  * Rejects with "listen.failed" or "config.invalid".
  */
 export async function openConnectors(options: ConnectorOptions): Promise<Connectors> {
@@ -56,6 +60,7 @@ class Registry implements Connectors {
   readonly #closing: AsyncDisposable[] = [];
   #serving: readonly Serving[] = [];
   #http: Listener | undefined;
+  #https: HttpsListener | undefined;
   #following: Disposable | undefined;
   #changes: Promise<void> = Promise.resolve();
 
@@ -69,6 +74,14 @@ class Registry implements Connectors {
   get httpPort(): number {
     return this.#http?.port ?? 0;
   }
+  get httpsPort(): number {
+    return this.#https?.port ?? 0;
+  }
+
+  refreshCertificate(): void {
+    const { https } = this.#options.configuration.settings;
+    if (https) this.#https?.refresh(https);
+  }
 
   protocols(): readonly Protocol[] {
     const served = new Set(this.#serving.map(({ protocol }) => protocol));
@@ -77,9 +90,10 @@ class Registry implements Connectors {
 
   open(): readonly OpenPort[] {
     const { settings } = this.#options.configuration;
-    return this.#serving.map(({ protocol: { connector }, port }) =>
+    const own = this.#serving.map(({ protocol: { connector }, port }) =>
       port === undefined ? { connector, host: settings.httpHost, port: this.httpPort } : { connector, host: settings.rtmpHost, port },
     );
+    return this.#https ? [...own, { connector: "HTTPS", host: httpsHost(settings), port: this.#https.port }] : own;
   }
 
   async begin(): Promise<void> {
@@ -91,16 +105,21 @@ class Registry implements Connectors {
     for (const { protocol, entry } of this.#wanted(entries))
       await this.#start(protocol, entry, optionsOf(protocol, entry, settings, entry === main));
     this.#http = await host.listenHttp();
+    await this.#listenHttps(settings);
   }
 
   announce(): void {
     const { configuration, protocols } = this.#options;
-    const http = connectorEntries(configuration.settings, protocols).find((entry) => entry.connector === "HTTP");
+    const all = connectorEntries(configuration.settings, protocols);
+    const http = all.filter(({ connector }) => connector === "HTTP").slice(0, 1);
+    const https = this.#https ? all.filter(({ connector }) => connector === "HTTPS").slice(-1) : [];
     const own = this.#serving.filter(({ port }) => port !== undefined).map(({ entry }) => entry);
-    for (const entry of http ? [http, ...own] : own) this.#changes = this.#changes.then(() => this.#tell("OUTPUT_START", entry));
+    for (const entry of [...http, ...https, ...own]) this.#changes = this.#changes.then(() => this.#tell("OUTPUT_START", entry));
     this.#following = configuration.onChange((now, before) => {
       const [entries, old] = [connectorEntries(now, protocols), connectorEntries(before, protocols)];
       if (JSON.stringify(entries) !== JSON.stringify(old)) this.#changes = this.#changes.then(() => this.#follow(entries, now));
+      if (JSON.stringify(now.https) !== JSON.stringify(before.https))
+        this.#changes = this.#changes.then(() => this.#followHttps(now, before));
     });
   }
 
@@ -108,6 +127,7 @@ class Registry implements Connectors {
     this.#following?.[Symbol.dispose]();
     await this.#changes;
     await this.#http?.[Symbol.asyncDispose]();
+    await this.#https?.[Symbol.asyncDispose]();
     for (const { what } of this.#serving.toReversed()) await what[Symbol.asyncDispose]();
     for (const what of this.#closing) await what[Symbol.asyncDispose]();
   }
@@ -149,6 +169,32 @@ class Registry implements Connectors {
     }
   }
 
+  async #listenHttps(settings: Settings): Promise<void> {
+    const { https } = settings;
+    if (https) this.#https = await this.#options.host.listenHttps({ ...https, host: httpsHost(settings) });
+  }
+
+  /** Another certificate needs no other port; another port is opened when the old one takes nobody any more. */
+  async #followHttps(now: Settings, before: Settings): Promise<void> {
+    const { protocols, log } = this.#options;
+    const entryOf = (settings: Settings): ConnectorEntry =>
+      connectorEntries(settings, protocols).findLast(({ connector }) => connector === "HTTPS") ?? { connector: "HTTPS" };
+    const moved = now.https?.port !== before.https?.port || now.https?.host !== before.https?.host;
+    if (!moved && this.#https && now.https) return this.#https.refresh(now.https);
+    if (this.#https) {
+      this.#https.stopListening();
+      this.#closing.push(this.#https);
+      this.#https = undefined;
+      await this.#tell("OUTPUT_STOP", entryOf(before));
+    }
+    try {
+      await this.#listenHttps(now);
+      if (now.https) await this.#tell("OUTPUT_START", entryOf(now));
+    } catch (error) {
+      log.write("ERROR", `HTTPS could not be started: ${messageOf(error)}`);
+    }
+  }
+
   async #stop(serving: Serving): Promise<void> {
     const { what, entry, port } = serving;
     this.#serving = this.#serving.filter((other) => other !== serving);
@@ -163,6 +209,10 @@ class Registry implements Connectors {
     const { triggers } = this.#options;
     if (triggers.wants(name)) await triggers.fire(name, { config });
   }
+}
+
+function httpsHost({ https, httpHost }: Settings): string {
+  return https?.host ?? httpHost;
 }
 
 function hasPort({ name }: Protocol): boolean {

@@ -17,7 +17,6 @@ import { registerHandlers } from "./config/trigger-entries.ts";
 import { type Connectors, openConnectors } from "./connectors.ts";
 import { createClock } from "./host/clock.ts";
 import { createHost } from "./host/host.ts";
-import { listen } from "./host/listen.ts";
 import { createLog } from "./host/log.ts";
 import { clientAddress, createTrustedProxies } from "./host/peer-address.ts";
 import type { Protocol, WatchAddress } from "./protocols/protocol.ts";
@@ -33,7 +32,8 @@ import type { Triggers } from "./triggers/trigger.ts";
 
 /** A running server. Dispose to end it without asking SYSTEM_STOP. */
 export interface SluiceServer extends AsyncDisposable {
-  readonly ports: { readonly rtmp: number; readonly http: number; readonly api: number };
+  /** `https` is 0 without HTTPS. */
+  readonly ports: { readonly rtmp: number; readonly http: number; readonly https: number; readonly api: number };
   /** One sentence: ready, how to push, where to watch. */
   readonly readyLine: string;
   /** Registers a handler while the server runs; dispose to take it away. */
@@ -126,7 +126,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   await outbox.start();
   await gate.recover();
 
-  const ports = { rtmp: 0, http: 0, api: 0 };
+  const ports = { rtmp: 0, http: 0, https: 0, api: 0 };
   let connectors: Connectors | undefined;
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const host = opened.use(
@@ -134,6 +134,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       listenAddress: settings.httpHost,
       httpPort: settings.httpPort,
       trustedProxies: () => configuration.settings.trustedproxy,
+      proxyProtocol: () => configuration.settings.proxyProtocol,
       clock,
       log,
       publish: gate.publish,
@@ -147,6 +148,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   connectors = serving;
   ports.rtmp = serving.rtmpPort;
   ports.http = serving.httpPort;
+  ports.https = serving.httpsPort;
 
   const stopping = Promise.withResolvers<void>();
   const reloader = opened.use(
@@ -157,11 +159,13 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       async apply(next) {
         // All in one step. Calls that run go on with the functions that they began with; those that come find all the new ones.
-        return await configuration.reload(next.values, () => {
+        const hidden = await configuration.reload(next.values, () => {
           const after = registerHandlers(triggers, next.handlers);
           functions[Symbol.dispose]();
           functions = after;
         });
+        serving.refreshCertificate();
+        return hidden;
       },
     }),
   );
@@ -186,7 +190,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     identity: { instance, version },
     clock,
     clientAddress: (peer, headers) => clientAddress(peer, headers, proxies),
-    open: (server, { address, port, option }) => listen(server, { address, port, option, log }),
+    peerAddress: host.peerAddress,
+    open: (server, where) => host.open(server, { name: "API", ...where }),
     stop: () => void stop("shutdown by API"),
   });
   const apiListener = opened.use(await api.listen(settings.apiHost, settings.apiPort));

@@ -1,4 +1,4 @@
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { Clock } from "../base/time.ts";
@@ -43,6 +43,8 @@ export type ApiParts = {
   readonly clock: Clock;
   /** The client's address, behind trusted proxies the forwarded one. */
   readonly clientAddress: (peer: string, headers: Readonly<Record<string, string>>) => string;
+  /** The address at the other end of a socket, behind a proxy that sends PROXY headers the client's. */
+  readonly peerAddress: (socket: Socket) => string;
   /** Opens the port of a server that is ready; rejects with `SluiceError` "listen.failed". */
   readonly open: (
     server: Server,

@@ -4,7 +4,7 @@ import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
 import type { EntryOnFail } from "../triggers/failure/on-fail.ts";
 import type { AccessTrigger, TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
-import type { Account, Latency } from "./settings.ts";
+import type { Account, HttpsSetting, Latency } from "./settings.ts";
 
 /**
  * A handler with its options: which streams, how long it may take, what holds when it fails. Where its answer lets somebody
@@ -97,6 +97,10 @@ export type Config = {
   readonly defaultSource?: string;
   readonly defaultStream?: string;
   readonly trustedproxy?: readonly string[];
+  /** Connections from trusted proxies may begin with a PROXY header (v1 or v2), on every TCP port. */
+  readonly proxyProtocol?: boolean;
+  /** The HTTP port's content over TLS. The port is 4433 if left out. */
+  readonly https?: Omit<HttpsSetting, "port"> & { readonly port?: number };
   readonly sessionViewerMode?: number;
   readonly sessionInputMode?: number;
   readonly sessionOutputMode?: number;

@@ -27,7 +27,7 @@ const topKeys = [
   "variables",
 ];
 
-/** Connectors whose port and interface are settings of ours. */
+/** Connectors whose port and interface are settings of ours; HTTPS has one for all of its options. */
 const listeners = { HTTP: ["httpPort", "httpHost"], RTMP: ["rtmpPort", "rtmpHost"] } as const;
 
 /** MistServer reads 0 as "not set" in these. */
@@ -115,7 +115,7 @@ function readController(value: unknown, where: string): SettingsPatch {
 }
 
 function readConnectors(value: unknown, { where, protocols, warn }: Reading): SettingsPatch {
-  const reset = { connectors: null, httpPort: null, httpHost: null, rtmpPort: null, rtmpHost: null };
+  const reset = { connectors: null, httpPort: null, httpHost: null, rtmpPort: null, rtmpHost: null, https: null };
   if (value === null) return reset;
   if (!Array.isArray(value)) throw problem(where, ["config", "protocols"], value, "a list of objects with a `connector`");
   const connectors: ConnectorEntry[] = [];
@@ -131,6 +131,7 @@ function readConnectors(value: unknown, { where, protocols, warn }: Reading): Se
     connectors.push(entry);
     if (!isKnownConnector(connector, protocols)) unknown.push(connector);
     if (connector === "HTTP" || connector === "RTMP") patch = { ...patch, ...listening(item, listeners[connector], where, path) };
+    if (connector === "HTTPS") patch = { ...patch, https: readHttps(item, where, path, warn) };
   }
   if (unknown.length > 0) warn(`Sluice does not have the connector${unknown.length > 1 ? "s" : ""} ${[...new Set(unknown)].join(", ")}`);
   return { ...patch, connectors };
@@ -138,7 +139,34 @@ function readConnectors(value: unknown, { where, protocols, warn }: Reading): Se
 
 /** True for connectors that Sluice has. */
 export function isKnownConnector(connector: string, protocols: readonly Protocol[]): boolean {
-  return connector in listeners || protocols.some((protocol) => protocol.connector === connector);
+  return connector in listeners || connector === "HTTPS" || protocols.some((protocol) => protocol.connector === connector);
+}
+
+/** Null, with a warning, for a connector without files: MistServer starts it, and it answers nobody. */
+function readHttps(
+  { port, interface: host, cert, key }: Readonly<Record<string, unknown>>,
+  where: string,
+  path: readonly PropertyKey[],
+  warn: (text: string) => void,
+): Settings["https"] | null {
+  // MistServer keeps the certificates as a list of files.
+  const files = (Array.isArray(cert) ? cert : [cert]).filter((file) => file !== "" && file !== null && file !== undefined);
+  if (files.length === 0 || key === undefined || key === null || key === "") {
+    warn("the connector HTTPS has no `cert` or no `key`; it is not started");
+    return null;
+  }
+  if (files.length > 1) warn("the connector HTTPS has several files in `cert`; the first counts, and must have the whole chain");
+  return parseSetting(
+    "https",
+    {
+      port: port === undefined || port === null || port === "" ? undefined : wholeNumber(port),
+      host: host === undefined || host === null || host === "" ? undefined : host,
+      cert: files[0],
+      key,
+    },
+    where,
+    path,
+  );
 }
 
 function listening(

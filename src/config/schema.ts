@@ -70,6 +70,14 @@ function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclud
   };
 }
 
+const pemFile = (what: string) => text(`the path of a PEM file with ${what}`).min(1, `the path of a PEM file with ${what}`);
+const httpsShape = {
+  port: port.default(4433),
+  host: host.optional(),
+  cert: pemFile("the certificate, and those that lead to a known authority behind it"),
+  key: pemFile("the certificate's private key"),
+};
+
 /** Every setting that stands for itself. `triggers` and `protocols` are read by their own parts. */
 export const settingSchemas = {
   host,
@@ -89,6 +97,10 @@ export const settingSchemas = {
   defaultSource: text('a source, such as "push://"'),
   defaultStream: text("the name of a stream, or empty"),
   trustedproxy: list("a list of addresses, ranges or host names"),
+  proxyProtocol: z.boolean("true or false"),
+  https: z
+    .strictObject(httpsShape, "an object with `cert` and `key`")
+    .transform(({ host: own, ...rest }) => ({ ...rest, ...(own !== undefined && { host: own }) })),
   sessionViewerMode: sessionMask,
   sessionInputMode: sessionMask,
   sessionOutputMode: sessionMask,
@@ -179,7 +191,9 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
           ? Object.keys(streamShape)
           : path[0] === "journal"
             ? Object.keys(defaultJournal)
-            : ["password"];
+            : path[0] === "https"
+              ? Object.keys(httpsShape)
+              : ["password"];
     return issue.keys.map((key) => describeUnknown([...path, key], known));
   });
   const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];

@@ -15,6 +15,9 @@ export type ConnectorEntry = { readonly connector: string } & Readonly<Record<st
 /** An account of the API. `password` is the MD5 of the password in lower-case hex, as MistServer stores it. */
 export type Account = { readonly password: string };
 
+/** The port for HTTPS. `cert` and `key` are paths of PEM files; they are read again when they change. */
+export type HttpsSetting = { readonly port: number; readonly host?: string; readonly cert: string; readonly key: string };
+
 /** The whole configuration in force. Plain data: it can be stored, compared and shown (but for `account`). */
 export type Settings = {
   /** Address that all ports listen on unless the three below say otherwise. */
@@ -40,6 +43,10 @@ export type Settings = {
   readonly defaultStream: string;
   /** Addresses, ranges and host names that may say for whom they speak; loopback always may. */
   readonly trustedproxy: readonly string[];
+  /** Connections from such proxies may begin with a PROXY header, on every TCP port. */
+  readonly proxyProtocol: boolean;
+  /** Undefined: no HTTPS. */
+  readonly https: HttpsSetting | undefined;
   readonly sessionViewerMode: number;
   readonly sessionInputMode: number;
   readonly sessionOutputMode: number;
@@ -83,6 +90,8 @@ export function withDefaults(values: SettingValues): Settings {
     defaultSource: values.defaultSource ?? (values.streams === undefined ? "push://" : undefined),
     defaultStream: values.defaultStream ?? "",
     trustedproxy: values.trustedproxy ?? [],
+    proxyProtocol: values.proxyProtocol ?? false,
+    https: values.https,
     sessionViewerMode: values.sessionViewerMode ?? 14,
     sessionInputMode: values.sessionInputMode ?? 15,
     sessionOutputMode: values.sessionOutputMode ?? 15,

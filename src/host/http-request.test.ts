@@ -3,14 +3,15 @@ import { assert, constantFrom, dictionary, property, string, stringMatching } fr
 import { expect, it } from "vitest";
 import { isSluiceError } from "../base/errors.ts";
 import { type ParsedRequest, parseRequest } from "./http-request.ts";
-import { createTrustedProxies } from "./peer-address.ts";
+import { createTrustedProxies, plainAddress } from "./peer-address.ts";
 
 const proxies = createTrustedProxies(() => []);
 
 /** What parseRequest reads of a request. */
 function parse(url: string, headers: Record<string, string>, remoteAddress = "::ffff:127.0.0.1"): ParsedRequest {
-  const socket = { remoteAddress, localAddress: "::1", localPort: 8080 };
-  return parseRequest({ url, headers, method: "GET", socket } as unknown as IncomingMessage, proxies);
+  const socket = { localAddress: "::1", localPort: 8080 };
+  const peer = { address: plainAddress(remoteAddress), port: 50_000, tls: undefined };
+  return parseRequest({ url, headers, method: "GET", socket } as unknown as IncomingMessage, peer, proxies);
 }
 
 it("takes any bytes: what it gives is sound, what it throws is input.invalid", () => {

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { SluiceError } from "../base/errors.ts";
 import type { HttpExchange } from "../protocols/protocol.ts";
+import type { Peer } from "./arrival.ts";
 import { clientAddress, plainAddress, type TrustedProxies } from "./peer-address.ts";
 
 /** A request as plain data. */
-export type ParsedRequest = Pick<HttpExchange, "method" | "url" | "path" | "query" | "headers" | "cookies" | "address">;
+export type ParsedRequest = Pick<HttpExchange, "method" | "url" | "path" | "query" | "headers" | "cookies" | "address" | "tls">;
 
 type Texts = Record<string, string>;
 
@@ -12,15 +13,15 @@ type Texts = Record<string, string>;
  * Reads the request line and the headers. Throws "input.invalid" for a target or Host header that could not have come
  * from an honest client: both become part of URLs that are handed out.
  */
-export function parseRequest(request: IncomingMessage, proxies: TrustedProxies): ParsedRequest {
+export function parseRequest(request: IncomingMessage, peer: Peer, proxies: TrustedProxies): ParsedRequest {
   const headers = textHeaders(request);
-  const peer = plainAddress(request.socket.remoteAddress);
-  const trusted = proxies.trusts(peer);
+  const trusted = proxies.trusts(peer.address);
   const forwarded = (name: string): string | undefined => (trusted ? headers[name]?.split(",")[0]?.trim() : undefined);
-  const scheme = forwarded("x-forwarded-proto") === "https" ? "https" : "http";
+  const scheme = (forwarded("x-forwarded-proto") ?? (peer.tls ? "https" : "http")) === "https" ? "https" : "http";
   const local = `${bracketed(plainAddress(request.socket.localAddress) || "localhost")}:${request.socket.localPort ?? 80}`;
   const host = validHost(forwarded("x-forwarded-host") ?? headers.host ?? local);
   const url = requestUrl(request.url ?? "/", scheme, host);
+  const address = clientAddress(peer.address, headers, proxies);
   return {
     method: request.method ?? "GET",
     url,
@@ -28,7 +29,9 @@ export function parseRequest(request: IncomingMessage, proxies: TrustedProxies):
     query: queryOf(url.searchParams),
     headers,
     cookies: cookiesOf(headers.cookie ?? ""),
-    address: clientAddress(peer, headers, proxies),
+    address,
+    // A proxy that speaks for a client has TLS of its own with us; of the client's nothing is known then.
+    tls: scheme === "https" && address === peer.address ? peer.tls : undefined,
   };
 }
 

@@ -5,11 +5,12 @@ import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Clock } from "../base/time.ts";
 import type { Connection, HttpExchange, Listener, WatchAddress } from "../protocols/protocol.ts";
+import type { Peer, Peers, Stage } from "./arrival.ts";
 import { createExchange, type TrackedExchange } from "./http-exchange.ts";
 import { type ParsedRequest, parseRequest } from "./http-request.ts";
 import { errorAnswer, plainText, responseHead } from "./http-response.ts";
 import { listen } from "./listen.ts";
-import { plainAddress, type TrustedProxies } from "./peer-address.ts";
+import type { TrustedProxies } from "./peer-address.ts";
 import { endGently } from "./socket-sink.ts";
 import { keepAliveMs, origin } from "./tcp.ts";
 import { createWebSocketAcceptor } from "./websocket-peer.ts";
@@ -24,9 +25,13 @@ export type Route = {
 export type HttpServerOptions = {
   readonly port: number;
   readonly address: string;
+  /** How the port is chosen, for the message when it cannot be opened: `--http-port`. */
+  readonly option: string;
   readonly log: Log;
   readonly clock: Clock;
   readonly proxies: TrustedProxies;
+  readonly peers: Peers;
+  readonly stages: readonly Stage[];
   readonly nextId: () => number;
   /** Read at each request. */
   readonly routes: readonly Route[];
@@ -44,6 +49,7 @@ const silenceMs = 120_000;
 /** What is known of a socket over all of its requests. */
 type Transport = {
   readonly connection: Connection;
+  readonly peer: Peer;
   /** True when the socket belongs to an endless answer or a WebSocket. */
   taken: boolean;
   /** Requests that were sent before the answer to the one before them; they wait for their turn. */
@@ -53,7 +59,7 @@ type Transport = {
 
 /** The media port: finds the route, turns what it throws into an answer, and lets one bad client hurt nobody but itself. */
 export function listenHttp(options: HttpServerOptions): Promise<Listener> {
-  const { log, clock, proxies } = options;
+  const { log, clock, proxies, peers } = options;
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const transports = new WeakMap<Socket, Transport>();
   const server = createServer({
@@ -75,7 +81,8 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
     const controller = new AbortController();
     socket.once("close", () => controller.abort());
     if (socket.destroyed) controller.abort();
-    const transport = { connection: { id: options.nextId(), signal: controller.signal }, taken: false, queue: [], busy: false };
+    const connection = { id: options.nextId(), signal: controller.signal };
+    const transport = { connection, peer: peers.of(socket), taken: false, queue: [], busy: false };
     transports.set(socket, transport);
     return transport;
   };
@@ -97,7 +104,7 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
     let exchange: TrackedExchange | undefined;
     let protocol = "HTTP";
     try {
-      const parsed = parseRequest(request, proxies);
+      const parsed = parseRequest(request, transport.peer, proxies);
       exchange = createExchange(parsed, { ...wire, ...(response && { response }), ...(head && { head }) });
       if (parsed.method === "OPTIONS") return exchange.reply(204, {});
       for (const route of options.routes) {
@@ -110,7 +117,7 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
       }
       throw new SluiceError("access.unknown", unknownAddress(options.watchAddresses()));
     } catch (error) {
-      exchange ??= createExchange(unparsed(request), { ...wire, ...(response && { response }), ...(head && { head }) });
+      exchange ??= createExchange(unparsed(request, transport.peer), { ...wire, ...(response && { response }), ...(head && { head }) });
       if (!isSluiceError(error)) {
         log.write("ERROR", `${protocol} request failed: ${messageOf(error)}`, { address: exchange.address, at: origin(error) });
       }
@@ -157,7 +164,7 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
     if (!duplex.writable || duplex.writableEnded) return;
     const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
     const silent = error.code === "ERR_HTTP_REQUEST_TIMEOUT" && duplex.bytesRead === 0;
-    if (!silent) log.write("WARN", `HTTP connection closed: ${error.message}`, { address: plainAddress(duplex.remoteAddress) });
+    if (!silent) log.write("WARN", `HTTP connection closed: ${error.message}`, { address: peers.of(duplex).address });
     const body =
       status === 431
         ? `the request's head is longer than ${limits.maxHeaderSize} bytes\n`
@@ -167,13 +174,13 @@ export function listenHttp(options: HttpServerOptions): Promise<Listener> {
     endGently(duplex, clock);
   });
 
-  return listen(server, { port: options.port, address: options.address, option: "--http-port", log });
+  return listen(server, { port: options.port, address: options.address, option: options.option, log, stages: options.stages });
 }
 
 /** Enough of a request that could not be parsed to answer it. */
-function unparsed(request: IncomingMessage): ParsedRequest {
-  const address = plainAddress(request.socket.remoteAddress);
-  return { method: request.method ?? "GET", url: new URL("http://localhost/"), path: "/", query: {}, headers: {}, cookies: {}, address };
+function unparsed(request: IncomingMessage, { address, tls }: Peer): ParsedRequest {
+  const url = new URL("http://localhost/");
+  return { method: request.method ?? "GET", url, path: "/", query: {}, headers: {}, cookies: {}, address, tls };
 }
 
 function unknownAddress(addresses: readonly WatchAddress[]): string {

@@ -2,6 +2,7 @@ import type { Server, Socket } from "node:net";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Listener } from "../protocols/protocol.ts";
+import type { Stage } from "./arrival.ts";
 
 export type ListenOptions = {
   readonly port: number;
@@ -10,6 +11,8 @@ export type ListenOptions = {
   /** The command line option that chooses the port, for the message: `--rtmp-port`. */
   readonly option: string;
   readonly log: Log;
+  /** What connections go through before the server gets them, in this order. */
+  readonly stages?: readonly Stage[];
 };
 
 /** Milliseconds that open connections have to end when the listener is closed. */
@@ -19,12 +22,14 @@ const farewellMs = 1000;
  * Opens a server's port. Rejects with "listen.failed" and words that say what to do.
  * Disposing the listener takes no more connections, ends those that are open and resolves when all are gone.
  */
-export async function listen(server: Server, { port, address, option, log }: ListenOptions): Promise<Listener> {
+export async function listen(server: Server, { port, address, option, log, stages = [] }: ListenOptions): Promise<Listener> {
   const sockets = new Set<Socket>();
-  server.on("connection", (socket) => {
+  const track = (socket: Socket): void => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-  });
+  };
+  if (stages.length === 0) server.on("connection", track);
+  else putBefore(server, stages, { track, forget: (socket) => sockets.delete(socket) });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(listenError(error, { port, address, option })));
     server.listen({ port, host: address }, resolve);
@@ -47,6 +52,33 @@ export async function listen(server: Server, { port, address, option, log }: Lis
       clearTimeout(timer);
     },
   };
+}
+
+/** Each stage hands its socket to the next one, the last one to the server's own listeners. The socket that is in use is the tracked one. */
+function putBefore(
+  server: Server,
+  stages: readonly Stage[],
+  { track, forget }: { readonly track: (socket: Socket) => void; readonly forget: (socket: Socket) => void },
+): void {
+  const listeners = server.listeners("connection");
+  server.removeAllListeners("connection");
+  const pass = (socket: Socket, at: number): void => {
+    const stage = stages[at];
+    if (stage) {
+      return stage(socket, (following) => {
+        if (following !== socket) {
+          forget(socket);
+          track(following);
+        }
+        pass(following, at + 1);
+      });
+    }
+    for (const listener of listeners) listener.call(server, socket);
+  };
+  server.on("connection", (socket) => {
+    track(socket);
+    pass(socket, 0);
+  });
 }
 
 /** Words for what the operating system says about a port that could not be opened. */

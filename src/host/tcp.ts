@@ -3,6 +3,7 @@ import { messageOf, isSluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Clock } from "../base/time.ts";
 import type { Listener, TcpConnection } from "../protocols/protocol.ts";
+import type { Peers, Stage } from "./arrival.ts";
 import { listen } from "./listen.ts";
 import { plainAddress } from "./peer-address.ts";
 import { createSocketSink } from "./socket-sink.ts";
@@ -16,6 +17,8 @@ export type TcpOptions = {
   readonly clock: Clock;
   /** Gives the number of a new connection. */
   readonly nextId: () => number;
+  readonly peers: Peers;
+  readonly stages: readonly Stage[];
 };
 
 /** Milliseconds of silence after which the kernel asks whether a peer still lives. */
@@ -28,7 +31,7 @@ export const keepAliveMs = 30_000;
 export function listenTcp(options: TcpOptions, serve: (connection: TcpConnection) => Promise<void>): Promise<Listener> {
   const { protocol, log, clock } = options;
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, (socket) => {
-    const address = plainAddress(socket.remoteAddress);
+    const { address, port } = options.peers.of(socket);
     const controller = new AbortController();
     const sink = createSocketSink(socket, clock);
     let failed = false;
@@ -51,7 +54,7 @@ export function listenTcp(options: TcpOptions, serve: (connection: TcpConnection
       id: options.nextId(),
       signal: controller.signal,
       address,
-      port: socket.remotePort ?? 0,
+      port,
       localAddress: plainAddress(socket.localAddress),
       localPort: socket.localPort ?? 0,
       sink,
@@ -69,7 +72,8 @@ export function listenTcp(options: TcpOptions, serve: (connection: TcpConnection
     };
     void serveSafely(serve, connection).catch(fail);
   });
-  return listen(server, { port: options.port, address: options.address, option: `--${protocol.toLowerCase()}-port`, log });
+  const option = `--${protocol.toLowerCase()}-port`;
+  return listen(server, { port: options.port, address: options.address, option, log, stages: options.stages });
 }
 
 /** Turns a synchronous throw into a rejection. */

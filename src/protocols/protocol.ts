@@ -1,6 +1,7 @@
 import type { Log } from "../base/log.ts";
 import type { Sink } from "../base/sink.ts";
 import type { Clock } from "../base/time.ts";
+import type { TlsDetails } from "../base/tls-details.ts";
 import type { CodecName } from "../media/codec.ts";
 import type { Track } from "../media/track.ts";
 import type { AccessRequest, Admission, Connection } from "../sessions/access-request.ts";
@@ -72,6 +73,8 @@ export interface HttpExchange {
   readonly headers: Readonly<Record<string, string>>;
   readonly cookies: Readonly<Record<string, string>>;
   readonly address: string;
+  /** The TLS of the client's connection; undefined without TLS, and when a proxy that ends it does not tell. */
+  readonly tls?: TlsDetails | undefined;
   readonly connection: Connection;
   /** True when the client asks for a WebSocket. */
   readonly wantsUpgrade: boolean;
@@ -137,6 +140,18 @@ export function playableTracks(tracks: readonly Track[], codecs: readonly CodecN
 
 /** The question that an HTTP request asks the gate; `protocol` is the connector, `stream` the name as it stands in the path. */
 export function httpAccess(exchange: HttpExchange, protocol: string, stream: string, infoOnly = false): AccessRequest {
-  const { url, address, query, headers, cookies, connection } = exchange;
-  return { protocol, stream, url: url.href, address, query, headers, cookies, connection, carriesToken: true, infoOnly };
+  const { url, address, query, headers, cookies, connection, tls } = exchange;
+  return {
+    protocol,
+    stream,
+    url: url.href,
+    address,
+    query,
+    headers,
+    cookies,
+    connection,
+    carriesToken: true,
+    infoOnly,
+    ...(tls && { tls }),
+  };
 }

@@ -1,4 +1,5 @@
 import type { ExitReason } from "../base/exit.ts";
+import type { TlsDetails } from "../base/tls-details.ts";
 
 /** The transport under one or more requests: CONN_OPEN and CONN_CLOSE fire once for each. */
 export type Connection = {
@@ -20,6 +21,8 @@ export type AccessRequest = {
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly cookies: Readonly<Record<string, string>>;
+  /** The TLS of the client's connection, where it is known. */
+  readonly tls?: TlsDetails;
   /** What the publisher offers as password (RTMP: the application name). */
   readonly password?: string;
   readonly connection: Connection;

@@ -93,6 +93,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     identity: { instance: "abcdefghijklmnop", version: "0.1.0" },
     clock,
     clientAddress: (peer, headers) => clientAddress(peer, headers, proxies),
+    peerAddress: (socket) => socket.remoteAddress ?? "",
     open: (server: Server, { address, port, option }) => listen(server, { address, port, option, log }),
     stop: () => void stopped.push("stopped"),
   };

@@ -18,6 +18,7 @@ export function loopbackHost(options: Partial<HostOptions> = {}): {
     listenAddress: "127.0.0.1",
     httpPort: 0,
     trustedProxies: () => [],
+    proxyProtocol: () => false,
     publish: nobody,
     play: nobody,
     watchAddresses: () => [],
