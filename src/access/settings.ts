@@ -14,6 +14,8 @@ export type StreamSettings = {
   readonly resume?: boolean | undefined;
   /** s that an unused input stays open. */
   readonly inputtimeout?: number | undefined;
+  /** Nobody watches without a JWT that holds, nobody pushes without one or a stream key. */
+  readonly requireToken?: boolean | undefined;
 };
 
 /** What the gate reads of the configuration, at each decision anew. */
@@ -24,5 +26,7 @@ export interface GateSettings {
   /** The source of names that are not configured; undefined refuses them. */
   readonly defaultSource: string | undefined;
   readonly defaultStream: string;
+  /** What holds for streams that do not say it themselves; left out: false. */
+  readonly requireToken?: boolean;
   readonly sessions: SessionSettings;
 }

@@ -5,6 +5,7 @@ import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
 import { type SettingValues, type Settings, streamSettings, withDefaults } from "./settings.ts";
+import { checkStreamKey } from "./token-settings.ts";
 import { checkEntries } from "./trigger-entries.ts";
 
 /** Where changes are kept. A key's value is plain JSON; null means: not what the file says, but the default. */
@@ -15,7 +16,7 @@ export interface ChangeStore {
 }
 
 /** Maps whose entries are kept one by one, so that the file may gain others later. */
-const maps = ["streams", "account", "kept"] as const;
+const maps = ["streams", "account", "kept", "streamkeys"] as const;
 type MapKey = (typeof maps)[number];
 
 /** The configuration in force, and the one way to change it while the server runs. */
@@ -48,6 +49,9 @@ export class Configuration {
   }
   get defaultSource(): string | undefined {
     return this.#settings.defaultSource;
+  }
+  get requireToken(): boolean {
+    return this.#settings.requireToken;
   }
   get defaultStream(): string {
     return this.#settings.defaultStream;
@@ -94,7 +98,7 @@ export class Configuration {
       beside();
       this.#base = base;
       this.#put(lay(this.#kept, base));
-      return hidden;
+      return labels(hidden);
     });
     this.#queue = done.then(
       () => {},
@@ -142,7 +146,7 @@ export async function openConfiguration(loaded: LoadedConfiguration, store: Chan
   }
   if (kept.size > 0) {
     const file = loaded.file ?? "the built-in configuration";
-    log.write("CONF", `What was changed through the API counts before ${file}: ${[...kept.keys()].join(", ")}`);
+    log.write("CONF", `What was changed through the API counts before ${file}: ${labels(kept.keys()).join(", ")}`);
   }
   return new Configuration(loaded.values, kept, loaded.overrides, store);
 }
@@ -194,6 +198,10 @@ function rowOf(row: string, values: SettingValues): unknown {
 function checkChange(row: string, value: unknown, where: string): void {
   const [key, name] = partsOf(row);
   if (name !== undefined) {
+    if (key === "streamkeys") {
+      if (value !== null) checkStreamKey(name, value, where);
+      return;
+    }
     if (key === "streams") checkStreamName(name, where);
     if (value === null || key === "kept" || isObject(value)) return;
   } else if (key in settingSchemas) {
@@ -211,6 +219,11 @@ function checkChange(row: string, value: unknown, where: string): void {
 function partsOf(row: string): readonly [key: string, name?: string] {
   const dot = row.indexOf(".");
   return dot > 0 && isMapKey(row.slice(0, dot)) ? [row.slice(0, dot), row.slice(dot + 1)] : [row];
+}
+
+/** Names of rows as they may be shown: that of a stream key is the secret itself. */
+function labels(rows: Iterable<string>): readonly string[] {
+  return [...new Set([...rows].map((row) => (partsOf(row)[0] === "streamkeys" ? "streamkeys" : row)))];
 }
 
 function isMapKey(key: string): key is MapKey {

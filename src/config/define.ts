@@ -1,3 +1,4 @@
+import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { LogKind } from "../base/log.ts";
 import type { JournalSetting } from "../triggers/journal/journal.ts";
 import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
@@ -71,6 +72,8 @@ export type StreamSetting =
       readonly resume?: boolean | 0 | 1;
       /** s that an unused input stays open. */
       readonly inputtimeout?: number;
+      /** Nobody watches without a JWT that holds, nobody pushes without one or a stream key. Left out: what `requireToken` says for all streams. */
+      readonly requireToken?: boolean | 0 | 1;
       readonly cut?: number;
       readonly maxkeepaway?: number;
       readonly idleTime?: number;
@@ -109,6 +112,12 @@ export type Config = {
   readonly tknMode?: number;
   readonly accesslog?: string;
   readonly account?: Readonly<Record<string, Account>>;
+  /** Keys that JWTs are checked with: a JWK, a JWKS or the address of one (or of an OpenID document), alone or as `[key, permissions]`. */
+  readonly jwks?: readonly KeyEntry[];
+  /** Secret names to push to, and the streams that they stand for: `{ "k7-random": "live" }`. */
+  readonly streamkeys?: Readonly<Record<string, string>>;
+  /** For all streams that do not say it themselves. */
+  readonly requireToken?: boolean;
   /** What is written down of the calls of triggers: "full" (the default), "sampled" or "off". */
   readonly journal?: JournalSetting["mode"] | Partial<JournalSetting>;
   readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };

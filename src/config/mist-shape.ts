@@ -3,6 +3,7 @@ import type { Protocol } from "../protocols/protocol.ts";
 import { triggers } from "../triggers/table.ts";
 import { problem } from "./problem.ts";
 import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
+import { jwksSchema, problemOfStreamKey } from "./token-settings.ts";
 import type { Account, ConnectorEntry, SettingValues, Settings, StreamEntry } from "./settings.ts";
 import { checkEntries } from "./trigger-entries.ts";
 
@@ -19,9 +20,7 @@ const topKeys = [
   "bandwidth",
   "external_writers",
   "extwriters",
-  "jwks",
   "push_settings",
-  "streamkeys",
   "tags",
   "ui_settings",
   "variables",
@@ -60,6 +59,8 @@ export function readMistShape(
   }
   values["streams"] = readStreams(raw["streams"], where, warn);
   values["account"] = readAccounts(raw["account"], where);
+  if (raw["jwks"] !== undefined && raw["jwks"] !== null) values["jwks"] = readKeys(raw["jwks"], warn);
+  if (raw["streamkeys"] !== undefined && raw["streamkeys"] !== null) values["streamkeys"] = readStreamKeys(raw["streamkeys"], where, warn);
   const without = topKeys.slice(1).filter((key) => hasContent(raw[key]));
   if (without.length > 0) warn(`Sluice has nothing for ${without.join(", ")}; they are ignored`);
   return { values, warnings };
@@ -227,6 +228,27 @@ function readAccounts(value: unknown, where: string): Readonly<Record<string, Ac
       return [name, { password: password.toLowerCase() }];
     }),
   );
+}
+
+/** Keys of JWTs; one that is none is left out, with a warning that does not show it. */
+function readKeys(value: unknown, warn: (text: string) => void): Settings["jwks"] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return list.flatMap((entry, index) => {
+    const read = jwksSchema.safeParse([entry]);
+    if (read.success) return read.data;
+    warn(`jwks[${index}] is not ${read.error.issues[0]?.message}; it is left out`);
+    return [];
+  });
+}
+
+function readStreamKeys(value: unknown, where: string, warn: (text: string) => void): Settings["streamkeys"] {
+  if (!isObject(value)) throw problem(where, ["streamkeys"], value, "an object with stream keys as keys");
+  const good = Object.entries(value).filter(([key, stream]) => {
+    const wrong = problemOfStreamKey(key, stream);
+    if (wrong !== undefined) warn(`streamkeys: ${wrong}; one is left out`);
+    return wrong === undefined;
+  });
+  return Object.fromEntries(good) as Settings["streamkeys"];
 }
 
 /** MistServer takes numbers as text too. */

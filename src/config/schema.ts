@@ -5,6 +5,7 @@ import { streamName } from "../base/stream-name.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
 import { defaultJournal } from "../triggers/journal/journal.ts";
 import { latencies, type SettingValues } from "./settings.ts";
+import { jwksSchema, streamKeysSchema } from "./token-settings.ts";
 
 const integer = (low: number, high: number, words: string) => z.number(words).int(words).min(low, words).max(high, words);
 const text = (words = "a text") => z.string(words);
@@ -28,6 +29,7 @@ const streamShape = {
   segmentsize: milliseconds.optional(),
   resume: onOff.optional(),
   inputtimeout: seconds.optional(),
+  requireToken: onOff.optional(),
   cut: milliseconds.optional(),
   maxkeepaway: milliseconds.optional(),
   idleTime: milliseconds.optional(),
@@ -50,6 +52,7 @@ const looseStream = z.looseObject(
     fallback_stream: z.union([z.string(), z.null()], "the name of a stream").optional(),
     tags: z.union([z.array(z.string()), z.string(), z.null()], "a list of texts").optional(),
     always_on: looseSwitch.optional(),
+    requireToken: looseSwitch.optional(),
     resume: looseSwitch.optional(),
     DVR: numeric.optional(),
     segmentsize: numeric.optional(),
@@ -108,6 +111,8 @@ export const settingSchemas = {
   sessionStreamInfoMode: integer(1, 4, "1 (as viewer), 2 (as output), 3 (no session) or 4 (unspecified)"),
   tknMode: mask("1 (read from query), 2 (read from cookie), 4 (write into URLs), 8 (write as cookie)"),
   accesslog: text('empty, "LOG" or the path of a file'),
+  jwks: jwksSchema,
+  requireToken: z.boolean("true or false"),
   journal: z.preprocess(
     (value) => (typeof value === "string" ? { mode: value } : value),
     z
@@ -129,6 +134,7 @@ const ownShape = {
   ...settingSchemas,
   streams: z.record(z.string(), strictStream, "an object with stream names as keys"),
   account: z.record(z.string(), account, "an object with user names as keys"),
+  streamkeys: streamKeysSchema,
   triggers: z.record(z.string(), z.unknown(), "an object with trigger names as keys"),
   protocols: z.record(z.string(), z.unknown(), "an object with protocol names as keys"),
 };

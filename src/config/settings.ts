@@ -1,4 +1,6 @@
 import type { StreamSettings } from "../access/settings.ts";
+import type { KeyEntry } from "../access/tokens/key-entry.ts";
+import type { StreamKeyTable } from "../access/tokens/stream-keys.ts";
 import type { LogKind } from "../base/log.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
@@ -18,7 +20,7 @@ export type Account = { readonly password: string };
 /** The port for HTTPS. `cert` and `key` are paths of PEM files; they are read again when they change. */
 export type HttpsSetting = { readonly port: number; readonly host?: string; readonly cert: string; readonly key: string };
 
-/** The whole configuration in force. Plain data: it can be stored, compared and shown (but for `account`). */
+/** The whole configuration in force. Plain data: it can be stored, compared and shown (but for `account`, `jwks` and `streamkeys`). */
 export type Settings = {
   /** Address that all ports listen on unless the three below say otherwise. */
   readonly host: string;
@@ -56,6 +58,12 @@ export type Settings = {
   /** "": none, "LOG": a line in the log, else a file's path. */
   readonly accesslog: string;
   readonly account: Readonly<Record<string, Account>>;
+  /** Keys that JWTs are checked with: JWKs, JWKSs and addresses of them, alone or as pairs with permissions. Secret. */
+  readonly jwks: readonly KeyEntry[];
+  /** Secret names to push to, and the streams that they stand for. */
+  readonly streamkeys: StreamKeyTable;
+  /** What holds for streams that do not say `requireToken` themselves: without a JWT that holds nobody may watch, without one or a stream key nobody may push. */
+  readonly requireToken: boolean;
   /** HTTP and executable handlers, MistServer's shape, exactly as they were given. */
   readonly triggers: Readonly<Record<string, unknown>>;
   /** What is written down of the calls of triggers. */
@@ -100,6 +108,9 @@ export function withDefaults(values: SettingValues): Settings {
     tknMode: values.tknMode ?? 15,
     accesslog: values.accesslog ?? "",
     account: values.account ?? {},
+    jwks: values.jwks ?? [],
+    streamkeys: values.streamkeys ?? {},
+    requireToken: values.requireToken ?? false,
     triggers: values.triggers ?? {},
     journal: values.journal ?? defaultJournal,
     protocols: values.protocols ?? {},
@@ -119,6 +130,7 @@ export function streamSettings(entry: StreamEntry): StreamSettings {
     segmentsize: numberOf(entry["segmentsize"]),
     resume: switchOf(entry["resume"]),
     inputtimeout: numberOf(entry["inputtimeout"]),
+    requireToken: switchOf(entry["requireToken"]),
   };
 }
 
