@@ -1,8 +1,9 @@
-import type { Hono } from "hono";
+import type { Context, Hono } from "hono";
 import type { Settings } from "../config/settings.ts";
 import type { Authorizer } from "./mist/authorize.ts";
 import type { ApiParts } from "./parts.ts";
-import { type Bindings, refusalOf, type RestContext } from "./rest/rest.ts";
+import { refuse } from "./rest/frame/mount.ts";
+import { type Bindings, principalOf } from "./rest/rest.ts";
 
 /** Paths that `prometheus` cannot take away. */
 const taken = ["", "api", "api2", "ws"];
@@ -12,7 +13,7 @@ const taken = ["", "api", "api2", "ws"];
  * To be mounted after what must not be hidden by that path.
  */
 export function metricRoutes(app: Hono<{ Bindings: Bindings }>, parts: ApiParts, authorizer: Authorizer): void {
-  const answer = async (context: RestContext): Promise<Response> =>
+  const answer = async (context: Context): Promise<Response> =>
     context.body(await parts.metrics.text(), 200, {
       "content-type": parts.metrics.contentType,
       "cache-control": "no-store",
@@ -22,7 +23,14 @@ export function metricRoutes(app: Hono<{ Bindings: Bindings }>, parts: ApiParts,
     const open = openPath(parts.configuration.settings);
     return open !== undefined && context.req.path === open ? await answer(context) : await next();
   });
-  app.get("/metrics", async (context) => (await refusalOf(context, parts, authorizer)) ?? (await answer(context)));
+  app.get("/metrics", async (context) => {
+    try {
+      await principalOf(context.env.incoming, context.req.header(), parts, authorizer);
+      return await answer(context);
+    } catch (error) {
+      return refuse(parts, error);
+    }
+  });
 }
 
 /** Where the metrics are open to everybody; undefined: nowhere. */

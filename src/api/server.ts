@@ -10,9 +10,8 @@ import { metricRoutes } from "./metrics.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
 import type { ApiParts } from "./parts.ts";
-import { outboxRoutes } from "./rest/outbox.ts";
-import { type Bindings, createRest } from "./rest/rest.ts";
-import { triggerRoutes } from "./rest/triggers.ts";
+import { type Bindings, closeRest, createRest } from "./rest/rest.ts";
+import { restRoutes } from "./rest/routes.ts";
 
 /** The API, ready to listen. */
 export interface Api {
@@ -48,10 +47,8 @@ export function createApi(parts: ApiParts): Api {
     parts.log.write("ERROR", `API: ${messageOf(error)}`);
     return context.json({ error: "The request could not be handled; the log says more." }, 500, cors);
   });
-  const rest = createRest(parts, authorizer);
-  triggerRoutes(rest, parts);
-  outboxRoutes(rest, parts.outbox);
-  rest.all("*", (context) => context.json({ error: `There is no ${context.req.method} ${context.req.path}` }, 404));
+  const rest = createRest(parts, authorizer, restRoutes(parts));
+  closeRest(rest, parts);
   app.route("/api/v1", rest);
   app.get("/healthz", (context) => context.text("ok", 200, uncached));
   metricRoutes(app, parts, authorizer);
@@ -97,7 +94,7 @@ async function answer(context: ApiContext, parts: ApiParts, authorizer: Authoriz
   if (found.kind === "broken") return send({ LTS: 1, error: found.reason });
 
   const { command } = found;
-  const asker = askerOf(incoming.socket.remoteAddress ?? "", context.req.header(), parts.clientAddress);
+  const asker = askerOf(parts.peerAddress(incoming.socket), context.req.header(), parts.clientAddress);
   const connection = incoming.socket;
   const authorization = await authorizer.authorize({
     asker,

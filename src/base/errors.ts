@@ -47,6 +47,33 @@ export const errorCodes = {
     meaning: "A configured source could not be opened.",
     todo: "Check the path or URL in the stream's `source`.",
   },
+  "api.credentials": {
+    status: 401,
+    meaning: "The API does not know who calls, or the credentials are wrong.",
+    todo: "Send a bearer token, or an account's name and password by HTTP Basic.",
+  },
+  "api.scope": {
+    status: 403,
+    meaning: "Who calls the API may not do this.",
+    todo: "Use a token or an account with the scope that the message names.",
+  },
+  "api.unknown": {
+    status: 404,
+    meaning: "The API has nothing at this path.",
+    todo: "Look at /api/v1/openapi.json, or list what there is.",
+  },
+  "api.conflict": { status: 409, meaning: "What is there does not allow the change.", todo: "The message says what stands against it." },
+  "api.changed": {
+    status: 412,
+    meaning: "It was changed since it was read (`If-Match`).",
+    todo: "Read it again, and decide anew.",
+  },
+  "api.attempts": {
+    status: 429,
+    meaning: "Too many wrong logins from this network.",
+    todo: "Wait as long as Retry-After says, then use the right credentials.",
+  },
+  "server.failed": { status: 500, meaning: "Something that should not happen.", todo: "Look at the log; it says more than the answer." },
 } as const satisfies Record<string, { status: number; meaning: string; todo: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;

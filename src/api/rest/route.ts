@@ -15,12 +15,26 @@ export type RouteInput<P, Q, B> = {
   header(name: string): string | undefined;
 };
 
-/** What a handler of a route gives. Status 200 and no headers where nothing is said; an undefined body is 204. */
+/** What a handler of a route gives. The route's status and no headers where nothing is said. */
 export type RouteOutput<R> = {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: R;
+  readonly body?: Frozen<R>;
+  /** Instead of a body, for routes with `produces`; cancelled when the client goes away. */
+  readonly stream?: ReadableStream<Uint8Array>;
+  /**
+   * With `GET`: the part of the body that `If-Match` guards, where that is not all of it (a stream's configuration without its
+   * viewers). Plain JSON.
+   */
+  readonly guarded?: unknown;
 };
+
+/** The same value as the server's own types have it: read-only. */
+type Frozen<T> = T extends readonly (infer Item)[]
+  ? readonly Frozen<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T;
 
 type Schema = z.ZodType | undefined;
 type Value<S extends Schema> = S extends z.ZodType ? z.output<S> : undefined;
@@ -39,13 +53,19 @@ export type Route<P extends Schema = Schema, Q extends Schema = Schema, B extend
   /** First word of the path, for grouping: `sessions`. */
   readonly tag: string;
   readonly scope: ApiScope;
+  /** Of a success; left out: 200 with a `response` or `produces`, else 204. */
+  readonly status?: 200 | 201 | 202 | 204;
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;
   /** The answer's body; left out where there is none. */
   readonly response?: R;
+  /** Media type of an answer that is no JSON: `text/event-stream`. */
+  readonly produces?: string;
   /** An answer as it may look; held to `response` by a test. */
   readonly example?: unknown;
+  /** A body as it may be sent; held to `body` by a test. */
+  readonly bodyExample?: unknown;
   run(input: RouteInput<Value<P>, Value<Q>, Value<B>>): Promise<RouteOutput<Value<R>>> | RouteOutput<Value<R>>;
 };
 

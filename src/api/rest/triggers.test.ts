@@ -133,7 +133,10 @@ describe("/api/v1/triggers", () => {
     const far = { "X-Forwarded-For": "203.0.113.9" };
     const basic = (pair: string) => ({ ...far, Authorization: `Basic ${Buffer.from(pair).toString("base64")}` });
     const refused = await api.ask({ ...read(""), headers: far });
-    expect([refused.status, refused.headers["www-authenticate"]]).toEqual([401, 'Basic realm="Sluice", charset="UTF-8"']);
+    expect([refused.status, refused.headers["www-authenticate"]]).toEqual([
+      401,
+      'Basic realm="Sluice", charset="UTF-8", Bearer realm="Sluice"',
+    ]);
     expect((await api.ask({ ...read(""), headers: basic("admin:wrong") })).status).toBe(401);
     expect((await api.ask({ ...read(""), headers: basic("admin:secret") })).status).toBe(200);
     expect((await api.ask(read(""))).status).toBe(200);
