@@ -5,10 +5,21 @@ export type Scope = "session" | "token" | "user" | "address";
 
 /** How many sessions of one viewer may live at the same time. */
 export type Limits = {
-  /** A whole number from 1 on. Who comes when so many live is refused; nobody is ended, also not when a later answer says less. */
+  /** A whole number from 1 on. A later answer that says less ends nobody. */
   readonly sessions: number;
   /** Count each stream for itself. Left out: all streams together. */
   readonly per?: "stream";
+  /**
+   * Whose sessions count. Left out: those of the `user`, if there is one, else of the token that the client brought, else of the
+   * address, and each session counts in that one name only. A name that the viewer does not have has no limit.
+   */
+  readonly by?: "user" | "token" | "address";
+  /** Who has to go when so many live: who comes ("refuse"), or who has been there longest. Left out: "refuse". */
+  readonly onReached?: "refuse" | "end-oldest";
+  /** What who has to go is told. Left out: a sentence that says how many there may be. */
+  readonly reason?: string;
+  /** When the refused client may try again. Left out: nothing is said. */
+  readonly retryAfter?: Duration;
 };
 
 /** The life of a yes to USER_NEW, and what it says about the viewer. */
@@ -32,10 +43,10 @@ export type ViewerLife = {
   /** Tags of the session: they can be picked by `stop_tag` and are told in USER_END. */
   readonly tags?: readonly string[];
   /**
-   * How many sessions the viewer may have: the `user`, if there is one, else the token that the client brought, else the address.
-   * It counts when a session begins: a lower limit in the answer of a recheck ends nobody.
+   * How many sessions the viewer may have; of several limits all hold. It counts when a session begins: a lower limit in the
+   * answer of a recheck ends nobody.
    */
-  readonly limits?: Limits;
+  readonly limits?: Limits | readonly Limits[];
 };
 
 /** Let it happen. */

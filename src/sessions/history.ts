@@ -1,5 +1,5 @@
 import { baseName, type StreamName } from "../base/stream-name.ts";
-import type { SessionType, TotalsQuery, TotalsRow } from "./session.ts";
+import type { SessionType, StreamRate, TotalsQuery, TotalsRow } from "./session.ts";
 
 /** Seconds that are remembered. */
 const historySeconds = 600;
@@ -116,6 +116,24 @@ export class History {
       if (flow.sessions === 0 && now - flow.lastUsed > slots) this.#flows.delete(key);
     }
     this.#second = now;
+  }
+
+  /** What goes through each stream, over the last 5 whole seconds: to its viewers, from its publisher. Streams without either are left out. */
+  rates(): ReadonlyMap<StreamName, StreamRate> {
+    const rates = new Map<StreamName, { up: number; down: number; viewers: number }>();
+    for (const flow of this.#flows.values()) {
+      if (flow.type !== "viewer" && flow.type !== "input") continue;
+      const rate = flow.type === "viewer" ? flow.upAt(this.#second - 1) : flow.downAt(this.#second - 1);
+      if (rate === 0) continue;
+      let sum = rates.get(flow.stream);
+      if (!sum) rates.set(flow.stream, (sum = { up: 0, down: 0, viewers: 0 }));
+      if (flow.type === "input") sum.down += rate;
+      else {
+        sum.up += rate;
+        sum.viewers += flow.sessions;
+      }
+    }
+    return rates;
   }
 
   /** Streams with a session within the last 600 seconds, sorted. */

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeClock, settle } from "../../test/support/fake-clock.ts";
-import { allow, deny, type Verdict, type ViewerLife } from "../base/decision.ts";
+import { allow, deny, type Limits, type Verdict, type ViewerLife } from "../base/decision.ts";
+import type { SluiceError } from "../base/errors.ts";
 import { Places } from "./places.ts";
 import { type Ask, defaultSessionSettings, type Identity, type SessionConnection, type Sessions } from "./session.ts";
 import { createSessions } from "./sessions.ts";
@@ -224,9 +225,115 @@ describe("a place", () => {
   });
 });
 
+describe("who has been there longest", () => {
+  const ending = (limit: number, part: Partial<Limits> = {}): void => {
+    answer = () => allow({ user: "ann", limits: { sessions: limit, onReached: "end-oldest", ...part } });
+  };
+  const reasons = (connections: readonly SessionConnection[]): unknown[] =>
+    connections.map(({ signal }) => (signal.aborted ? (signal.reason as SluiceError).code : "watches"));
+
+  it("has to go for who comes, if the answer says so", async () => {
+    ending(2);
+    const all = [await join(), await join({ token: "t2" }), await join({ token: "t3" })];
+    expect(reasons(all)).toEqual(["access.ended", "watches", "watches"]);
+    expect(all[0]?.signal.reason.message).toBe("2 viewers at most for this account; a newer one has taken this place");
+    expect(sessions.list().filter(({ state }) => state === "accepted").length).toBe(2);
+  });
+
+  it("goes although many come at once: never more than the limit live", async () => {
+    ending(3);
+    let most = 0;
+    sessions.onAdmit(() => (most = Math.max(most, sessions.census().now.viewer)));
+    const told = await Promise.all(Array.from({ length: 50 }, () => tried()));
+    expect(told.filter((words) => words === "in").length).toBeGreaterThanOrEqual(3);
+    expect([most, sessions.census().now.viewer]).toEqual([3, 3]);
+  });
+
+  it("does not come back for 30 seconds at the cost of the newer one", async () => {
+    ending(1, { reason: "one screen at a time" });
+    await join();
+    const second = await join({ token: "t2" });
+    await expect(join()).rejects.toMatchObject({ code: "access.denied", message: "one screen at a time", retryAfterMs: 30_000 });
+    await clock.advance(29_000);
+    expect(await tried({ token: "t1" })).toBe("one screen at a time");
+    await clock.advance(1_000);
+    expect(await tried({ token: "t1" })).toBe("in");
+    expect(reasons([second])).toEqual(["access.ended"]);
+  });
+
+  it("comes back at once when there is room", async () => {
+    ending(1);
+    await join();
+    await join({ token: "t2" });
+    sessions.stop(() => true, "away");
+    expect(await tried({ token: "t1" })).toBe("in");
+  });
+
+  it("is known again without a token of its own by user, address, protocol and stream", async () => {
+    ending(1);
+    await join({ token: "made1", madeToken: true });
+    await join({ token: "made2", madeToken: true, address: "192.0.2.1" });
+    expect(await tried({ token: "made3", madeToken: true })).toContain("a newer one");
+    expect(await tried({ token: "made4", madeToken: true, address: "192.0.2.2" })).toBe("in");
+  });
+
+  it("keeps its turn when it moves to another user", async () => {
+    answer = (id) => allow({ user: id, recheckEvery: "10s" });
+    const first = await join();
+    ending(2, {});
+    const second = await join({ token: "t2" });
+    await sessions.invalidate(["live"]);
+    const third = await join({ token: "t3" });
+    expect(reasons([first, second, third])).toEqual(["access.ended", "watches", "watches"]);
+  });
+});
+
+describe("limits of several kinds", () => {
+  it("all hold", async () => {
+    const limits = [{ sessions: 3 }, { sessions: 1, by: "address" }] as const;
+    answer = () => allow({ user: "ann", limits });
+    expect(await tried()).toBe("in");
+    expect(await tried()).toBe("1 viewer at most for this address; close another one first");
+    expect(await tried({ address: "192.0.2.1" })).toBe("in");
+    expect(await tried({ address: "192.0.2.2" })).toBe("in");
+    expect(await tried({ address: "192.0.2.3" })).toBe(full("account", "3 viewers"));
+  });
+
+  it("let nobody in who would get his place from one, and no place from another; nobody is ended for that", async () => {
+    answer = () => allow({ user: "ann", limits: { sessions: 5 } });
+    const inside = [await join(), await join({ token: "t2" })];
+    answer = () =>
+      allow({
+        user: "ann",
+        limits: [
+          { sessions: 2, onReached: "end-oldest" },
+          { sessions: 1, by: "address" },
+        ],
+      });
+    expect(await tried()).toBe("1 viewer at most for this address; close another one first");
+    expect(inside.map(({ signal }) => signal.aborted)).toEqual([false, false]);
+  });
+
+  it("do not limit a name that the viewer does not have", async () => {
+    answer = () => allow({ limits: { sessions: 1, by: "user" } });
+    expect([await tried(), await tried()]).toEqual(["in", "in"]);
+    answer = () => allow({ limits: { sessions: 1, by: "token" } });
+    expect(await tried({ token: "" })).toBe("in");
+    expect(await tried({ token: "", stream: "other" })).toBe("in");
+    expect(await tried({ token: "a" })).toBe("in");
+    expect(await tried({ token: "a", address: "192.0.2.1" })).toBe(full("token", "1 viewer"));
+  });
+
+  it("say their own reason and when to come back", async () => {
+    answer = () => allow({ user: "ann", limits: { sessions: 1, reason: "one at a time", retryAfter: "20s" } });
+    await join();
+    await expect(join({ token: "t2" })).rejects.toMatchObject({ message: "one at a time", retryAfterMs: 20_000 });
+  });
+});
+
 describe("the count", () => {
   it("leaves nothing behind, and mixes up no names", () => {
-    const places = new Places();
+    const places = new Places(() => 0);
     const seated = ["a", "b c", "live+b\ntoken c"].flatMap((token) =>
       ["live+a", "live+a b", "token"].flatMap((stream) =>
         ["", token].map((user) => ({ id: "", identity: viewer({ stream, token, address: token }), user })),
@@ -234,8 +341,9 @@ describe("the count", () => {
     );
     for (const one of seated) places.take(one, { sessions: 1, per: "stream" });
     for (const one of seated) expect(() => places.take(one, { sessions: 3 })).toThrow("3 viewers at most");
-    expect(places.size).toBe(seated.length + 6);
+    // One name on each stream for each session; and six names on all streams.
+    expect([places.size, places.names]).toEqual([seated.length, seated.length + 6]);
     for (const one of seated) places.free(one);
-    expect(places.size).toBe(0);
+    expect([places.size, places.names]).toEqual([0, 0]);
   });
 });

@@ -61,13 +61,18 @@ export type Seated = {
   user: string;
 };
 
+/** Ends a session that has a place, with this error; its place is free when this returns. */
+export type EndSeated = (session: Seated, error: SluiceError) => void;
+
 /**
  * Where sessions get their places. Looking and taking are one step without waiting, so that two who come at once never get
  * the same last place. A session takes a place once, when it is let in, and frees it when it has ended.
  */
 export interface PlaceKeeper {
-  /** Throws "access.full" or "access.denied" when there is no place; nothing is taken then. */
-  take(session: Seated, limits: Limits | undefined): void;
+  /** Called once, before all else: how a session is ended that has to make room for a newer one. */
+  bind(end: EndSeated): void;
+  /** Throws "access.full" or "access.denied" when there is no place; nothing is taken then, and nobody was ended. */
+  take(session: Seated, limits: Limits | readonly Limits[] | undefined): void;
   /** The session has another user's name from now on, also when that has too many. Sets `session.user`. */
   move(session: Seated, user: string): void;
   free(session: Seated): void;
@@ -183,6 +188,9 @@ export type SessionCensus = {
   readonly ever: SessionSums;
 };
 
+/** What one stream sends to its viewers and gets from its publisher: bytes per second over the last 5 whole seconds. */
+export type StreamRate = { readonly up: number; readonly down: number; readonly viewers: number };
+
 /** All sessions. Who holds it may ask, steer and count. */
 export interface Sessions extends AsyncDisposable {
   /**
@@ -214,6 +222,8 @@ export interface Sessions extends AsyncDisposable {
   untag(id: string, tag: string): boolean;
   totals(query: TotalsQuery): { readonly start: number; readonly end: number; readonly rows: readonly TotalsRow[] } | undefined;
   counters(stream: StreamName): StreamCounters | undefined;
+  /** Streams through which something went within the last 5 seconds; made anew at each call. */
+  rates(): ReadonlyMap<StreamName, StreamRate>;
   census(): SessionCensus;
   /** Streams that have had a session within the last 600 seconds. */
   knownStreams(): readonly StreamName[];

@@ -25,6 +25,7 @@ import type {
   SessionView,
   Standing,
   StreamCounters,
+  StreamRate,
 } from "./session.ts";
 import { standingOf } from "./standing.ts";
 import { StreamBook } from "./stream-book.ts";
@@ -82,10 +83,14 @@ class Registry implements Sessions {
   readonly #now: () => number;
   #closed = false;
 
-  constructor({ clock, log, settings, mostRefusals, places = new Places() }: SessionsOptions) {
+  constructor({ clock, log, settings, mostRefusals, places = new Places(() => clock.monotonic()) }: SessionsOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#places = places;
+    places.bind(({ id }, error) => {
+      const entry = this.#live.get(id);
+      if (entry) this.#end(entry, error);
+    });
     this.#admitted = new Listeners(log);
     this.#denied = new Listeners(log);
     this.#changed = new Listeners(log);
@@ -180,6 +185,11 @@ class Registry implements Sessions {
 
   counters(stream: StreamName): StreamCounters | undefined {
     return this.#book.counters(stream);
+  }
+
+  rates(): ReadonlyMap<StreamName, StreamRate> {
+    this.#advance();
+    return this.#history.rates();
   }
 
   census(): SessionCensus {

@@ -162,9 +162,17 @@ function joinYeses(earlier: Allow, later: Allow): Allow {
   });
 }
 
-function lower(one: Limits | undefined, other: Limits | undefined): Limits | undefined {
+/** Two plain limits make the lower one; others stand beside each other, and all hold. */
+function lower(one: Allow["limits"], other: Allow["limits"]): Allow["limits"] {
   if (!one || !other) return one ?? other;
-  return { sessions: Math.min(one.sessions, other.sessions), ...(one.per === other.per && one.per && { per: one.per }) };
+  if (isPlain(one) && isPlain(other)) {
+    return { sessions: Math.min(one.sessions, other.sessions), ...(one.per === other.per && one.per && { per: one.per }) };
+  }
+  return [one, other].flat();
+}
+
+function isPlain(limits: NonNullable<Allow["limits"]>): limits is Limits {
+  return !Array.isArray(limits) && Object.keys(limits).every((key) => key === "sessions" || key === "per");
 }
 
 function shorter(one: Duration | undefined, other: Duration | undefined): Duration | undefined {

@@ -56,6 +56,11 @@ describe("the decision object of the JSON form", () => {
       tags: ["vip"],
       limits: { sessions: 2 },
     } as const;
+    const limits = [
+      { sessions: 2, by: "user", onReached: "end-oldest", reason: "two screens", retryAfter: "10s" },
+      { sessions: 5, by: "address" },
+    ] as const;
+    expect(read("USER_NEW", { decision: "allow", limits })).toEqual(allow({ limits }));
     expect(read("USER_NEW", { decision: "allow", limits: { per: "stream", sessions: 1 } })).toEqual(
       allow({ limits: { sessions: 1, per: "stream" } }),
     );
@@ -103,7 +108,13 @@ describe("the decision object of the JSON form", () => {
     ["USER_NEW", { decision: "allow", limits: 2 }, "`limits` is a number that does not fit; it must be `sessions`, a whole number from 1"],
     ["USER_NEW", { decision: "allow", limits: null }, "`limits` is nothing"],
     ["USER_NEW", { decision: "allow", limits: {} }, "`limits`"],
-    ["USER_NEW", { decision: "allow", limits: [{ sessions: 2 }] }, "`limits` is a list"],
+    ["USER_NEW", { decision: "allow", limits: [[{ sessions: 2 }]] }, "`limits[0]` is a list"],
+    ["USER_NEW", { decision: "allow", limits: [] }, "a list of 1 to 8"],
+    ["USER_NEW", { decision: "allow", limits: Array.from({ length: 9 }, () => ({ sessions: 1 })) }, "a list of 1 to 8"],
+    ["USER_NEW", { decision: "allow", limits: [{ sessions: 1 }, { sessions: 1, by: "house" }] }, "`limits[1].by`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 1, onReached: "end" } }, "`limits.onReached`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 1, reason: "a\r\nX: b" } }, "`limits.reason`"],
+    ["USER_NEW", { decision: "allow", limits: { sessions: 1, retryAfter: "soon" } }, "`limits.retryAfter`"],
     ["USER_NEW", { decision: "allow", limits: { sessions: 0 } }, "`limits`"],
     ["USER_NEW", { decision: "allow", limits: { sessions: 1.5 } }, "`limits`"],
     ["USER_NEW", { decision: "allow", limits: { sessions: "2" } }, "`limits`"],
@@ -145,6 +156,16 @@ describe("several yeses", () => {
     expect(joinVerdicts(each(5), all(1))).toEqual(all(1));
     expect(joinVerdicts(allow(), each(2))).toEqual(each(2));
     expect(joinVerdicts(all(2), allow())).toEqual(all(2));
+    const other = allow({ limits: [{ sessions: 3, by: "address" }] });
+    expect(joinVerdicts(all(2), other)).toEqual(allow({ limits: [{ sessions: 2 }, { sessions: 3, by: "address" }] }));
+    expect(joinVerdicts(other, each(1))).toEqual(
+      allow({
+        limits: [
+          { sessions: 3, by: "address" },
+          { sessions: 1, per: "stream" },
+        ],
+      }),
+    );
   });
   it("hold as long as the shortest, for the narrowest, with all tags", () => {
     const one = allow({ ttl: "5m", staleFor: "1m", scope: "token", user: "ann", tags: ["a"] });

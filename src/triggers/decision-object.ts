@@ -23,6 +23,9 @@ const mostUser = 200;
 const mostNote = 200;
 const mostTags = 32;
 const mostTag = 100;
+const limitNames = ["user", "token", "address"] as const;
+const mostLimits = 8;
+const mostReason = 500;
 
 /**
  * Reads the answer of the JSON form: `{"decision": "allow" | "deny" | "rewrite" | "keep", ...}`. Nothing is guessed: an
@@ -117,23 +120,44 @@ function readTags(tags: unknown): readonly string[] | undefined {
   return [...tags];
 }
 
-function readLimits(limits: unknown): Limits | undefined {
+function readLimits(limits: unknown): ViewerLife["limits"] {
   if (limits === undefined) return undefined;
-  const { sessions, per, ...unknown } = isFields(limits) ? limits : {};
-  const counts = typeof sessions === "number" && Number.isSafeInteger(sessions) && sessions >= 1;
-  if (!counts || (per !== undefined && per !== "stream") || Object.keys(unknown).length > 0)
-    throw wrong("limits", limits, '`sessions`, a whole number from 1 on, and perhaps `per`, which can be "stream"');
-  return { sessions, ...(per !== undefined && { per }) };
+  if (!Array.isArray(limits)) return readLimit("limits", limits);
+  if (limits.length === 0 || limits.length > mostLimits) throw wrong("limits", limits, `one limit, or a list of 1 to ${mostLimits}`);
+  return limits.map((limit: unknown, at) => readLimit(`limits[${at}]`, limit));
 }
 
-function readDuration(value: Fields, field: string): Duration | undefined {
+function readLimit(field: string, limit: unknown): Limits {
+  const { sessions, per, by, onReached, reason, retryAfter: _retryAfter, ...unknown } = isFields(limit) ? limit : {};
+  const counts = typeof sessions === "number" && Number.isSafeInteger(sessions) && sessions >= 1;
+  if (!counts || (per !== undefined && per !== "stream") || Object.keys(unknown).length > 0) {
+    const more = "`by`, `onReached`, `reason`, `retryAfter`";
+    throw wrong(field, limit, `\`sessions\`, a whole number from 1 on, and perhaps \`per\`, which can be "stream", ${more}`);
+  }
+  if (by !== undefined && !limitNames.includes(by as never)) throw wrong(`${field}.by`, by, `one of ${limitNames.join(", ")}`);
+  if (onReached !== undefined && onReached !== "refuse" && onReached !== "end-oldest")
+    throw wrong(`${field}.onReached`, onReached, "refuse or end-oldest");
+  if (reason !== undefined && !isLine(reason, mostReason))
+    throw wrong(`${field}.reason`, reason, `a text of 1 to ${mostReason} characters`);
+  const wait = isFields(limit) ? readDuration(limit, "retryAfter", `${field}.retryAfter`) : undefined;
+  return {
+    sessions,
+    ...(per !== undefined && { per }),
+    ...(by !== undefined && { by: by as (typeof limitNames)[number] }),
+    ...(onReached !== undefined && { onReached }),
+    ...(reason !== undefined && { reason }),
+    ...(wait !== undefined && { retryAfter: wait }),
+  };
+}
+
+function readDuration(value: Fields, field: string, path = field): Duration | undefined {
   const duration = value[field];
   if (duration === undefined) return undefined;
   try {
     durationMs(duration as Duration);
     return duration as Duration;
   } catch {
-    throw wrong(field, duration, 'milliseconds as a number, or a duration such as "30s" or "5m"');
+    throw wrong(path, duration, 'milliseconds as a number, or a duration such as "30s" or "5m"');
   }
 }
 

@@ -12,6 +12,16 @@ function registrations(bus: Triggers): void {
   bus.on("USER_NEW", () => deny("one screen at a time", { scope: "user", user: "ann", final: true }));
   bus.on("USER_NEW", ({ query }) => allow({ user: query["user"] ?? "", limits: { sessions: 2 } }));
   bus.on("USER_NEW", () => allow({ limits: { sessions: 1, per: "stream" } }), { onFail: allow({ limits: { sessions: 1 } }) });
+  bus.on("USER_NEW", () =>
+    allow({
+      limits: [
+        { sessions: 2, by: "user", onReached: "end-oldest" },
+        { sessions: 9, by: "address" },
+      ],
+    }),
+  );
+  // @ts-expect-error a limit in an answer sends nobody elsewhere
+  bus.on("USER_NEW", () => allow({ limits: { sessions: 2, onReached: { fallback: "slate" } } }));
   // @ts-expect-error how many is missing
   bus.on("USER_NEW", () => allow({ limits: { per: "stream" } }));
   // @ts-expect-error no such count
