@@ -2,9 +2,10 @@ import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
+import { LiveProgram } from "./live/live-program.ts";
 import { type HubContext, LiveStream } from "./live/live-stream.ts";
 import { LiveWriter } from "./live/live-writer.ts";
-import type { CloseReason, LiveOptions, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
+import type { CloseReason, LiveOptions, Program, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
 import { VodStream } from "./vod/vod-stream.ts";
 
 /** How often rates, health and timeouts are looked at. */
@@ -27,6 +28,8 @@ export function createDirectory(options: DirectoryOptions): StreamDirectory {
 class Directory implements StreamDirectory {
   readonly #streams = new Map<StreamName, LiveStream | VodStream>();
   readonly #listeners = new Set<(event: StreamEvent) => void>();
+  readonly #programs = new Set<LiveProgram>();
+  #keep: ((stream: Stream) => ((program: Program) => void) | undefined) | undefined;
   readonly #context: HubContext;
   readonly #ticking: Disposable;
 
@@ -48,7 +51,7 @@ class Directory implements StreamDirectory {
     if (present?.kind === "vod") throw new SluiceError("access.taken", `a file plays as "${name}"; end it, or publish to another name`);
     if (present?.held) throw new SluiceError("access.taken", `another publisher is sending to this stream ("${name}"); stop it first`);
     const stream = present ?? new LiveStream(name, options, this.#context);
-    const writer = new LiveWriter(stream, options, this.#context.log, (reason) => this.#close(stream, reason));
+    const writer = new LiveWriter(stream, options, this.#context.log, (reason) => this.#left(stream, options, reason));
     stream.attach(
       writer,
       options,
@@ -84,6 +87,19 @@ class Directory implements StreamDirectory {
     return true;
   }
 
+  program(name: StreamName, options: LiveOptions): Program {
+    return this.#programOf(new LiveStream(name, options, { ...this.#context, emit: () => {} }), options);
+  }
+
+  onLeaving(keep: (stream: Stream) => ((program: Program) => void) | undefined): Disposable {
+    this.#keep = keep;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#keep === keep) this.#keep = undefined;
+      },
+    };
+  }
+
   health(name: StreamName): Readonly<Record<string, unknown>> | undefined {
     const stream = this.#streams.get(name);
     return stream?.kind === "live" ? stream.health() : undefined;
@@ -98,6 +114,8 @@ class Directory implements StreamDirectory {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ticking[Symbol.dispose]();
     const reason: CloseReason = { code: "CLEAN_SIGNAL", text: "the server ends" };
+    this.#keep = undefined;
+    for (const program of this.#programs) program.end(reason);
     await Promise.all([...this.#streams.keys()].map((name) => this.end(name, reason)));
   }
 
@@ -109,11 +127,26 @@ class Directory implements StreamDirectory {
     return Promise.resolve();
   }
 
+  /** The publisher of a stream that waits for no other has left. */
+  #left(stream: LiveStream, options: LiveOptions, reason: CloseReason): void {
+    const kept = this.#streams.get(stream.name) === stream ? this.#keep?.(stream) : undefined;
+    if (!kept) return void this.#close(stream, reason);
+    this.#streams.delete(stream.name);
+    if (stream.release(reason)) kept(this.#programOf(stream, options));
+  }
+
+  #programOf(stream: LiveStream, options: LiveOptions): LiveProgram {
+    const program = new LiveProgram(stream, options, this.#context, (ended) => void this.#programs.delete(ended));
+    this.#programs.add(program);
+    return program;
+  }
+
   #tick(): void {
+    for (const program of this.#programs) program.tick();
     for (const stream of this.#streams.values()) {
       if (stream.kind === "vod") continue;
       const reason = stream.tick();
-      if (reason) void this.#close(stream, reason);
+      if (reason) this.#left(stream, stream.options, reason);
     }
   }
 

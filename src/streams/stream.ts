@@ -80,6 +80,23 @@ export interface StreamWriter extends AsyncDisposable {
   readonly signal: AbortSignal;
 }
 
+/**
+ * What is shown under a name while its own source is not there, and to those who were there then also afterwards: it is fed from
+ * one stream after the other. Times go on over each change, which is at a keyframe; fragments mark it as a discontinuity.
+ */
+export interface Program extends Disposable {
+  /** What its viewers watch. No event tells of it, and it is not in the directory. */
+  readonly stream: Stream;
+  /** What feeds it now. */
+  readonly source: Stream | undefined;
+  /** Goes over to `source`, with its newest keyframe, and leaves what fed it before. `onEnd` is called when `source` has no more. */
+  feed(source: Stream, onEnd: () => void): void;
+  /** Leaves what feeds it; its viewers wait. */
+  pause(): void;
+  /** Ends it and its viewers; so does disposing. */
+  end(reason: CloseReason): void;
+}
+
 /** Random access to a recorded input, opened once and shared by all of its viewers. */
 export interface VodSource extends AsyncDisposable {
   /** MistServer's name of the input: `MP4`, `EBML`, `TS`, `FLV`. */
@@ -136,6 +153,13 @@ export interface StreamDirectory extends AsyncDisposable {
   open(name: StreamName, source: VodSource, description: string): Stream;
   /** Ends a stream of either kind; false if there is none. */
   end(name: StreamName, reason: CloseReason): Promise<boolean>;
+  /** A programme that nothing feeds yet. */
+  program(name: StreamName, options: LiveOptions): Program;
+  /**
+   * Asked when a live stream has lost its publisher for good. Who gives a function keeps those who watch: the stream ends for
+   * all listeners of events, and the function gets the programme on which its viewers go on. One is asked at a time.
+   */
+  onLeaving(keep: (stream: Stream) => ((program: Program) => void) | undefined): Disposable;
   /** MistServer's health JSON of a live stream. */
   health(name: StreamName): Readonly<Record<string, unknown>> | undefined;
   onEvent(run: (event: StreamEvent) => void): Disposable;

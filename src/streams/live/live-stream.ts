@@ -8,13 +8,16 @@ import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId } from "../../media/track.ts";
 import type { TrackStats } from "../../media/track-stats.ts";
 import { ChunkCursor } from "./chunk-cursor.ts";
-import { ChunkRing, type MuxSource } from "./chunk-ring.ts";
+import { Bandwidth } from "./bandwidth.ts";
+import type { MuxSource } from "./chunk-ring.ts";
+import { ChunkRings } from "./chunk-rings.ts";
 import { Epochs, onlyAdds, sameTracks } from "./epochs.ts";
 import { Fragments } from "./fragments.ts";
 import { healthOf } from "./health.ts";
 import { Leader } from "./leader.ts";
 import { PacketCursor, type PacketSource } from "./packet-cursor.ts";
-import { PacketRing } from "./packet-ring.ts";
+import type { Publisher } from "./live-writer.ts";
+import { PacketRing, ringBounds } from "./packet-ring.ts";
 import { Readers } from "./readers.ts";
 import type { CloseReason, Fragment, LiveOptions, StartAt, Stream, StreamEvent, StreamState } from "../stream.ts";
 import { TrackMeter } from "./track-meter.ts";
@@ -29,22 +32,14 @@ export type HubContext = {
   readonly emit: (event: StreamEvent) => void;
 };
 
-/** The publisher as its stream sees it. */
-export type Publisher = { abort(error: SluiceError): void };
-
 /** Complete fragments with which every output can start at once. */
 const readyFragments = 3;
 /** Fragments that the ring keeps however long they are. */
 const keptFragments = 4;
-const maxBytes = 64 * 1024 * 1024;
-/** A format that nobody watches is dropped after this. */
-const unusedMs = 5_000;
 /** A publisher that has been silent for this long may be replaced. */
 const replaceableMs = 2_000;
 /** A stream with `resume` waits this long for its next publisher. */
 const resumeMs = 60_000;
-/** The incoming bandwidth is told at most this often. */
-const bandwidthMs = 1_000;
 
 /** A stream that comes in as it happens: the packet ring, what is derived from it, and who reads it. */
 export class LiveStream implements Stream, PacketSource, MuxSource {
@@ -57,7 +52,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   readonly closed: Promise<CloseReason>;
   #resolveClosed: (reason: CloseReason) => void = () => {};
   readonly #context: HubContext;
-  readonly #chunkRings = new Map<string, { readonly ring: ChunkRing; unusedSince: number }>();
+  readonly #chunkRings: ChunkRings;
   readonly #epochs = new Epochs();
   readonly #leader = new Leader();
   readonly #fragments: Fragments;
@@ -76,18 +71,22 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   #dry = false;
   /** EMPTY was told when the publisher left, and no FULL since. */
   #paused = false;
-  #bandwidth = 0;
-  #bandwidthAt = Number.NEGATIVE_INFINITY;
+  readonly #bandwidth = new Bandwidth();
   #flush: Disposable | true | undefined;
+  /** Tells the directory's listeners; nobody after `release`. */
+  #emit: HubContext["emit"];
+  readonly #taps = new Set<() => void>();
 
   constructor(name: StreamName, options: LiveOptions, context: HubContext) {
     this.name = name;
     this.#options = options;
     this.#context = context;
+    this.#emit = context.emit;
     this.microtask = context.microtask;
-    this.packetRing = new PacketRing(bounds(options));
+    this.packetRing = new PacketRing(ringBounds(options.bufferMs));
     this.#fragments = new Fragments(this.packetRing);
     this.packetReaders = new Readers(this.#onReaderError);
+    this.#chunkRings = new ChunkRings(this, context.clock, this.#onReaderError);
     this.#lastActive = context.clock.monotonic();
     this.#unixOffset = context.clock.now();
     this.closed = new Promise((resolve) => {
@@ -95,6 +94,9 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     });
   }
 
+  get options(): LiveOptions {
+    return this.#options;
+  }
   get source(): string {
     return this.#options.source;
   }
@@ -126,14 +128,9 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   }
 
   chunks(format: Format, start: StartAt = "live"): Cursor<Chunk> {
-    let entry = this.#chunkRings.get(format.name);
-    if (!entry) {
-      const from = start === "oldest" ? this.packetRing.oldestGroup : this.packetRing.newestGroup;
-      entry = { ring: new ChunkRing(format, this, from, this.#onReaderError), unusedSince: this.#context.clock.monotonic() };
-      if (this.over) entry.ring.finish();
-      this.#chunkRings.set(format.name, entry);
-    }
-    return new ChunkCursor(entry.ring, start, this.microtask);
+    const ring = this.#chunkRings.of(format, start);
+    if (this.over) ring.finish();
+    return new ChunkCursor(ring, start, this.microtask);
   }
 
   trackStats(id: TrackId): TrackStats | undefined {
@@ -181,7 +178,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#freshPublisher = true;
     this.#leftAt = undefined;
     this.#lastActive = this.#context.clock.monotonic();
-    this.packetRing.rebound(bounds(options));
+    this.packetRing.rebound(ringBounds(options.bufferMs));
     // Told when it has no say any more: it closes its writer at once, and that must not end the stream.
     replaced?.abort(takeover);
   }
@@ -202,7 +199,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     if (this.#full && !replaced && this.tracks.length > 0) {
       this.#full = false;
       this.#paused = true;
-      this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+      this.#emit({ kind: "buffer", stream: this, state: "EMPTY" });
     }
     if (completed) this.#changed();
   }
@@ -226,8 +223,8 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     }
     if (same && !this.#freshPublisher) return;
     this.#freshPublisher = false;
-    this.#context.emit({ kind: "tracks", stream: this });
-    if (tracks.length === 0 && before.length > 0) this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY" });
+    this.#emit({ kind: "tracks", stream: this });
+    if (tracks.length === 0 && before.length > 0) this.#emit({ kind: "buffer", stream: this, state: "EMPTY" });
     this.#changed();
   }
 
@@ -251,19 +248,24 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     if (starts) this.#group(sequence, packet.dts, this.#wallOffset);
     else if (this.packetRing.crowded) this.#trim();
     meter.packet(packet.dts, packet.pts, packet.data.length, now, starts ? sequence : this.packetRing.newestGroup, starts);
+    for (const run of this.#taps) run();
     this.#scheduleFlush();
+  }
+
+  /** Calls `run` right after each packet was appended, before anybody else hears of it; dispose to stop. */
+  tap(run: () => void): Disposable {
+    this.#taps.add(run);
+    return { [Symbol.dispose]: () => void this.#taps.delete(run) };
   }
 
   /** Regular work: rates, health, unused formats, and the wait for the next publisher. Gives the reason to end, if any. */
   tick(): CloseReason | undefined {
     const now = this.#context.clock.monotonic();
     for (const meter of this.#meters.values()) meter.tick(this.firstTime);
-    for (const [name, entry] of this.#chunkRings) {
-      if (entry.ring.cursors > 0) entry.unusedSince = now;
-      else if (now - entry.unusedSince >= unusedMs) this.#chunkRings.delete(name);
-    }
+    this.#chunkRings.tick();
     this.#checkHealth();
-    this.#tellBandwidth(now);
+    const bytesPerSecond = this.#publisher && this.#bandwidth.news(this.#meters.values(), now);
+    if (bytesPerSecond !== undefined) this.#emit({ kind: "bandwidth", stream: this, bytesPerSecond });
     if (this.#leftAt === undefined || now - this.#leftAt < resumeMs) return undefined;
     return { code: "CLEAN_INACTIVE", text: `no publisher has continued the stream for ${resumeMs / 1000} seconds` };
   }
@@ -277,23 +279,49 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#leftAt = undefined;
     this.#fragments.close(this.packetRing.newestTime);
     if (this.#flush && this.#flush !== true) this.#flush[Symbol.dispose]();
-    for (const { ring } of this.#chunkRings.values()) ring.finish();
+    this.#chunkRings.finish();
     const described = this.tracks.length > 0;
     // As in MistServer: the last media time is told when the buffer ends by itself, not when its publisher has left.
     const server = error !== undefined || reason.code === "CLEAN_INACTIVE";
     if (described) {
       const lastMs = Math.round(this.packetRing.newestTime / 1000);
-      if (!this.#paused) this.#context.emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
+      if (!this.#paused) this.#emit({ kind: "buffer", stream: this, state: "EMPTY", ...(server && { health: lastMs }) });
       this.#epochs.change(this.packetRing.end, []);
-      this.#context.emit({ kind: "tracks", stream: this });
+      this.#emit({ kind: "tracks", stream: this });
     }
     this.#state = "offline";
-    for (const { ring } of this.#chunkRings.values()) ring.readers.wake();
+    this.#chunkRings.wake();
     this.packetReaders.wake();
-    this.#context.emit({ kind: "closed", stream: this, reason });
+    this.#emit({ kind: "closed", stream: this, reason });
     this.#resolveClosed(reason);
     this.#changed();
     this.#listeners.clear();
+  }
+
+  /**
+   * Its source has left for good: the directory's listeners are told as if it had ended, and hear nothing of it afterwards. For
+   * those who watch it goes on: what follows comes from the next writer. Gives false when it is over already.
+   */
+  release(reason: CloseReason): boolean {
+    if (this.over || this.#state === "shutdown") return false;
+    this.#publisher = undefined;
+    this.#leftAt = undefined;
+    this.#fragments.close(this.packetRing.newestTime);
+    if (this.#flush && this.#flush !== true) this.#flush[Symbol.dispose]();
+    this.#runFlush();
+    const { tracks } = this;
+    if (tracks.length > 0) {
+      if (!this.#paused) this.#emit({ kind: "buffer", stream: this, state: "EMPTY" });
+      this.#epochs.change(this.packetRing.end, []);
+      this.#emit({ kind: "tracks", stream: this });
+      this.#epochs.change(this.packetRing.end, tracks);
+    }
+    this.#state = "offline";
+    this.#emit({ kind: "closed", stream: this, reason });
+    this.#emit = () => {};
+    this.#state = "waiting";
+    this.#changed();
+    return true;
   }
 
   readonly #onReaderError = (error: unknown): void => {
@@ -316,26 +344,15 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#paused = false;
     const health = this.health();
     this.#dry = "issues" in health;
-    this.#context.emit({ kind: "buffer", stream: this, state: "FULL", health });
+    this.#emit({ kind: "buffer", stream: this, state: "FULL", health });
   }
 
   #checkHealth(): void {
     if (!this.#full || this.over) return;
     const health = this.health();
-    const dry = "issues" in health;
-    if (dry === this.#dry) return;
-    this.#dry = dry;
-    this.#context.emit({ kind: "buffer", stream: this, state: dry ? "DRY" : "RECOVER", health });
-  }
-
-  #tellBandwidth(now: number): void {
-    if (!this.#publisher || now - this.#bandwidthAt < bandwidthMs) return;
-    let bytesPerSecond = 0;
-    for (const meter of this.#meters.values()) bytesPerSecond += meter.settledRate;
-    if (bytesPerSecond === this.#bandwidth) return;
-    this.#bandwidth = bytesPerSecond;
-    this.#bandwidthAt = now;
-    this.#context.emit({ kind: "bandwidth", stream: this, bytesPerSecond });
+    if ("issues" in health === this.#dry) return;
+    this.#dry = !this.#dry;
+    this.#emit({ kind: "buffer", stream: this, state: this.#dry ? "DRY" : "RECOVER", health });
   }
 
   #trim(): void {
@@ -347,7 +364,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   #setState(state: StreamState): void {
     if (this.#state === state) return;
     this.#state = state;
-    this.#context.emit({ kind: "state", stream: this, state });
+    this.#emit({ kind: "state", stream: this, state });
     this.#changed();
   }
 
@@ -377,16 +394,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   readonly #runFlush = (): void => {
     this.#flush = undefined;
     if (this.over) return;
-    for (const { ring } of this.#chunkRings.values()) {
-      if (ring.cursors === 0) continue;
-      const end = ring.end;
-      ring.flush();
-      if (ring.end !== end) ring.readers.wake();
-    }
+    this.#chunkRings.flush();
     this.packetReaders.wake();
   };
-}
-
-function bounds(options: LiveOptions): { readonly maxBytes: number; readonly bufferMicros: Micros } {
-  return { maxBytes, bufferMicros: Math.max(options.bufferMs, 1_000) * 1000 };
 }

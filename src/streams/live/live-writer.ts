@@ -2,9 +2,12 @@ import { SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId } from "../../media/track.ts";
-import type { LiveStream, Publisher } from "./live-stream.ts";
+import type { LiveStream } from "./live-stream.ts";
 import type { CloseReason, LiveOptions, StreamWriter } from "../stream.ts";
 import { Timeline } from "./timeline.ts";
+
+/** The publisher as its stream sees it. */
+export type Publisher = { abort(error: SluiceError): void };
 
 /** One publisher of a live stream. After it was closed or replaced it does nothing any more. */
 export class LiveWriter implements StreamWriter, Publisher {

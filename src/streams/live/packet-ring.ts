@@ -117,3 +117,11 @@ export class PacketRing {
     while ((this.#groups.get(this.#groups.first)?.sequence ?? sequence) < sequence) this.#groups.drop();
   }
 }
+
+/** However long it is to be: a stream of 100 Mbit/s must not take the machine's memory. */
+const mostBytes = 64 * 1024 * 1024;
+
+/** The bounds of a stream that keeps `bufferMs` of media; a second at least. */
+export function ringBounds(bufferMs: number): { readonly maxBytes: number; readonly bufferMicros: Micros } {
+  return { maxBytes: mostBytes, bufferMicros: Math.max(bufferMs, 1_000) * 1000 };
+}
