@@ -1,6 +1,6 @@
 import { SluiceError } from "../base/errors.ts";
 import type { StreamName } from "../base/stream-name.ts";
-import type { Grant } from "./grants.ts";
+import type { Grant } from "./answers/grants.ts";
 import type { Flow } from "./history.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
 

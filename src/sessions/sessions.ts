@@ -1,18 +1,16 @@
-import type { Allow, Deny, Verdict } from "../base/decision.ts";
-import { messageOf, SluiceError } from "../base/errors.ts";
+import { SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
-import { failureMs, lifeOfNo, lifeOfYes } from "./answer-life.ts";
+import { type Asked, Questions } from "./answers/questions.ts";
+import { Refusals } from "./answers/refusals.ts";
 import { takeCensus } from "./census.ts";
-import { atMost, Due } from "./due.ts";
+import { Ended } from "./ended.ts";
 import { Entry, type Part } from "./entry.ts";
-import { type Grant, Grants } from "./grants.ts";
 import { History } from "./history.ts";
 import { sessionId, sessionMode } from "./identity.ts";
 import { Listeners } from "./listeners.ts";
 import { Places } from "./places.ts";
-import { Refusals } from "./refusals.ts";
 import type {
   Ask,
   Identity,
@@ -29,14 +27,6 @@ import type {
 } from "./session.ts";
 import { standingOf } from "./standing.ts";
 import { StreamBook } from "./stream-book.ts";
-
-/** Ended sessions stay visible this long. */
-const memoryMs = 600_000;
-const mostEnded = 20_000;
-/** Questions that `invalidate`, and those that are due, have out at the same time. */
-const mostQuestions = 64;
-/** Milliseconds between two looks for answers that nobody needs any more. */
-const sweepMs = 60_000;
 
 export type SessionsOptions = {
   readonly clock: Clock;
@@ -60,18 +50,14 @@ export function createSessions(options: SessionsOptions): Sessions {
 
 class Registry implements Sessions {
   readonly #clock: Clock;
-  readonly #log: Log;
   readonly #settings: () => SessionSettings;
   readonly #live = new Map<string, Entry>();
   readonly #refused: Refusals;
-  readonly #grants = new Grants();
   readonly #places: PlaceKeeper;
-  /** Sessions whose question is due, in their order. */
-  readonly #due = new Due<Entry>(mostQuestions, (entry) => this.#recheck(entry));
-  #sweepAt = 0;
+  readonly #questions: Questions;
   readonly #book = new StreamBook();
   readonly #history: History;
-  #ended: { readonly at: number; readonly end: SessionEnd }[] = [];
+  readonly #ended = new Ended();
   readonly #admitted: Listeners<[id: string]>;
   readonly #denied: Listeners<[id: string]>;
   readonly #changed: Listeners<[id: string, what: "begun" | "changed"]>;
@@ -85,7 +71,6 @@ class Registry implements Sessions {
 
   constructor({ clock, log, settings, mostRefusals, places = new Places(() => clock.monotonic()) }: SessionsOptions) {
     this.#clock = clock;
-    this.#log = log;
     this.#places = places;
     places.bind(({ id }, error) => {
       const entry = this.#live.get(id);
@@ -99,6 +84,7 @@ class Registry implements Sessions {
     this.#settings = settings;
     this.#now = () => clock.monotonic();
     this.#refused = new Refusals(mostRefusals);
+    this.#questions = new Questions({ log, now: this.#now, places, refused: this.#refused, sessions: this.#asked() });
     this.#history = new History(Math.floor(clock.monotonic() / 1000));
     this.#ticker = clock.every(1000, () => this.#tick());
   }
@@ -109,7 +95,7 @@ class Registry implements Sessions {
       if (this.#closed) throw new SluiceError("access.ended", "The server is shutting down.");
       const entry = this.#live.get(id);
       if (entry?.question && entry.state === "checking") await entry.question;
-      else if (entry && (this.#now() < entry.goodUntil || (await this.#renewed(entry)))) return this.#connect(entry, identity);
+      else if (entry && (this.#now() < entry.goodUntil || (await this.#answered(entry)))) return this.#connect(entry, identity);
       else if (entry) continue;
       else if (identity.type === "viewer") {
         const begun = await this.#begin(id, identity, ask);
@@ -124,7 +110,7 @@ class Registry implements Sessions {
     const now = this.#now();
     const viewer = identity.type === "viewer";
     const refusal = viewer ? this.#refused.get(id, now) : undefined;
-    const grant = viewer ? this.#grants.find(identity, "", now) : undefined;
+    const grant = viewer ? this.#questions.granted(identity) : undefined;
     return standingOf(id, { entry: this.#live.get(id), refusal, grant }, this.#clock);
   }
 
@@ -132,31 +118,29 @@ class Registry implements Sessions {
     const live = this.#live.get(id);
     if (live) return live.view();
     const refusal = this.#refused.get(id, this.#now());
-    if (!refusal) return this.#ended.findLast(({ end }) => end.id === id)?.end;
+    if (!refusal) return this.#ended.find(id);
     const { stream, protocol, address, startedAt } = refusal;
     const nothing = { seconds: 0, positionMs: 0, up: 0, down: 0, upPerSecond: 0, downPerSecond: 0, tags: [], user: "" };
     return { id, type: "viewer", state: "denied", token: "", protocol, host: address, stream, startedAt, ...nothing };
   }
 
   list(): readonly SessionView[] {
-    return [...this.#ended.map(({ end }) => end), ...[...this.#live.values()].map((entry) => entry.view())];
+    return [...this.#ended.list(), ...[...this.#live.values()].map((entry) => entry.view())];
   }
 
   async renew(id: string, identity: Identity, ask: Ask): Promise<void> {
     const entry = this.#live.get(id);
     if (entry?.state !== "accepted" || entry.identity.stream !== identity.stream)
       throw new SluiceError("access.unknown", "There is no such session.");
-    const verdict = await ask(id, false);
-    if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
-    if (this.#live.get(id) === entry) this.#plan(entry, verdict, undefined);
+    await this.#questions.renew(entry, ask);
   }
 
   async invalidate(which: readonly StreamName[] | SessionPick): Promise<number> {
     const wanted = new Set("length" in which ? which : which.streams);
     const forgotten = this.#refused.forget(wanted);
-    this.#grants.forget(wanted);
+    this.#questions.forget(wanted);
     const touched = [...this.#live.values()].filter((entry) => entry.identity.type === "viewer" && entry.watches(wanted));
-    await atMost(mostQuestions, touched, (entry) => this.#recheck(entry));
+    await this.#questions.recheckAll(touched);
     return forgotten + touched.length;
   }
 
@@ -193,7 +177,7 @@ class Registry implements Sessions {
   }
 
   census(): SessionCensus {
-    return takeCensus(this.#live.values(), this.#ended.length, this.#book);
+    return takeCensus(this.#live.values(), this.#ended.size, this.#book);
   }
 
   knownStreams(): readonly StreamName[] {
@@ -246,6 +230,25 @@ class Registry implements Sessions {
     return entry;
   }
 
+  /** What questions may do with sessions. */
+  #asked(): Asked {
+    const closed = (): boolean => this.#closed;
+    return {
+      lives: (entry) => this.#live.get(entry.id) === entry,
+      all: () => this.#live.values(),
+      admit: (entry) => this.#admit(entry),
+      drop: (entry) => {
+        this.#live.delete(entry.id);
+        this.#denied.tell(entry.id);
+      },
+      end: (entry, error) => this.#end(entry, error),
+      changed: (entry) => this.#changed.tell(entry.id, "changed"),
+      get closed() {
+        return closed();
+      },
+    };
+  }
+
   #admit(entry: Entry): void {
     entry.state = "accepted";
     entry.question = undefined;
@@ -264,154 +267,26 @@ class Registry implements Sessions {
   async #begin(id: string, identity: Identity, ask: Ask): Promise<Entry> {
     const refusal = this.#refused.get(id, this.#now());
     if (refusal) throw new SluiceError("access.denied", refusal.reason);
-    const known = this.#grants.find(identity, "", this.#now());
-    if (known?.verdict.kind === "deny") throw new SluiceError("access.denied", known.verdict.reason);
+    const known = this.#questions.known(identity);
     const entry = this.#create(id, identity, ask);
-    entry.question = this.#check(entry, known);
+    entry.question = this.#questions.check(entry, known);
     await entry.question;
     return entry;
   }
 
-  async #check(entry: Entry, known: Grant | undefined): Promise<void> {
-    let verdict: Verdict;
-    let held = known;
-    try {
-      do {
-        if (entry.stale) held = undefined;
-        entry.stale = false;
-        verdict = await entry.ask(entry.id, true, held?.verdict);
-      } while (entry.stale && !this.#closed);
-      if (this.#closed) throw new SluiceError("access.ended", "The server is shutting down.");
-      if (verdict.kind === "deny") {
-        this.#refuse(entry, verdict);
-        throw new SluiceError("access.denied", verdict.reason);
-      }
-      entry.user = verdict.user ?? "";
-      this.#places.take(entry, verdict.limits);
-    } catch (error) {
-      this.#live.delete(entry.id);
-      this.#denied.tell(entry.id);
-      throw error;
-    }
-    // Nothing was awaited since the place was taken: nobody can have taken it twice.
-    this.#admit(entry);
-    this.#plan(entry, verdict, verdict === held?.verdict ? held : undefined);
-  }
-
   /** Waits for a new answer on a session whose yes is over. False when it may not go on. */
-  async #renewed(entry: Entry): Promise<boolean> {
-    await (entry.question ?? this.#recheck(entry));
+  async #answered(entry: Entry): Promise<boolean> {
+    await (entry.question ?? this.#questions.recheck(entry));
     return this.#live.get(entry.id) === entry;
-  }
-
-  /** Asks again about a session. Who was let in stays connected meanwhile. Never rejects. */
-  async #recheck(entry: Entry): Promise<void> {
-    this.#due.delete(entry);
-    if (entry.question) {
-      entry.stale = true;
-      await entry.question.catch(() => undefined);
-      return;
-    }
-    entry.question = this.#askAgain(entry);
-    await entry.question;
-  }
-
-  async #askAgain(entry: Entry): Promise<void> {
-    entry.recheckAt = Number.POSITIVE_INFINITY;
-    const { grant } = entry;
-    let held = this.#newerGrant(entry);
-    let verdict = held?.verdict;
-    // Another session of the same scope is asking: its answer is for this one, too, and so is its failure.
-    for (let asking = grant?.question; !verdict && asking; asking = grant?.question) {
-      const told = await asking;
-      held = this.#newerGrant(entry);
-      verdict = held?.verdict ?? (told.kind === "deny" && told.failed ? told : undefined);
-    }
-    if (!verdict) {
-      const question = this.#ask(entry);
-      if (grant) grant.question = question;
-      verdict = await question;
-      if (grant?.question === question) grant.question = undefined;
-    }
-    entry.question = undefined;
-    if (this.#live.get(entry.id) === entry) this.#settle(entry, verdict, held);
-  }
-
-  /** The answer, asked for until it is newer than the last `invalidate`. Never rejects. */
-  async #ask(entry: Entry): Promise<Verdict> {
-    try {
-      for (;;) {
-        entry.stale = false;
-        const verdict = await entry.ask(entry.id, false);
-        if (!entry.stale || this.#live.get(entry.id) !== entry) return verdict;
-      }
-    } catch (error) {
-      return { kind: "deny", reason: messageOf(error), failed: true };
-    }
-  }
-
-  #settle(entry: Entry, verdict: Verdict, held: Grant | undefined): void {
-    if (verdict.kind === "allow") return this.#plan(entry, verdict, held);
-    const now = this.#now();
-    if (verdict.failed && now < entry.goodUntil) {
-      this.#log.write("WARN", "USER_NEW failed for a session that was let in before; it goes on", { stream: entry.identity.stream });
-      entry.recheckAt = Math.min(now + failureMs, entry.goodUntil);
-      return;
-    }
-    this.#refuse(entry, verdict);
-    this.#end(entry, new SluiceError("access.denied", verdict.reason));
-  }
-
-  /** A fresh answer that another session of the same scope has got since. */
-  #newerGrant({ grant, identity, user, answeredAt }: Entry): Grant | undefined {
-    if (!grant) return undefined;
-    const now = this.#now();
-    const found = this.#grants.find(identity, user, now);
-    return found && found !== grant && found.at >= answeredAt && now < found.freshUntil ? found : undefined;
-  }
-
-  /** The life of a yes. `held`: the answer that others have got; a new one with a scope is kept for them. */
-  #plan(entry: Entry, verdict: Allow, held: Grant | undefined): void {
-    const { user, tags = [] } = verdict;
-    const now = this.#now();
-    if (user !== undefined || tags.length > 0) this.#changed.tell(entry.id, "changed");
-    const life = lifeOfYes(verdict, held?.at ?? now, now, this.#log);
-    entry.answeredAt = life.at;
-    entry.goodUntil = life.until;
-    entry.recheckAt = life.recheckAt;
-    if (user !== undefined) this.#places.move(entry, user);
-    for (const tag of tags) {
-      if (!entry.tag(tag)) this.#log.write("WARN", "A session has no room for another tag", { stream: entry.identity.stream });
-    }
-    const grant = held ?? this.#grants.keep(entry.identity, verdict, life);
-    if (grant) this.#grants.hold(grant, entry.id);
-    if (entry.grant && entry.grant !== grant) this.#grants.release(entry.grant, entry.id);
-    entry.grant = grant;
-  }
-
-  /** Remembers a no, and ends who watches under its scope. */
-  #refuse(entry: Entry, verdict: Deny): void {
-    const { reason, failed } = verdict;
-    const life = lifeOfNo(verdict, this.#log);
-    const at = this.#now();
-    if (life > 0) this.#refused.add(entry.id, entry.identity, reason, entry.startedAt, at + life);
-    const grant = failed ? undefined : this.#grants.keep(entry.identity, verdict, { at, freshUntil: at + life, until: at + life });
-    if (!grant) return;
-    for (const other of [...this.#live.values()]) {
-      const meant = other !== entry && other.state === "accepted" && other.identity.type === "viewer";
-      if (meant && this.#grants.covers(grant, other.identity, other.user)) this.#end(other, new SluiceError("access.denied", reason));
-    }
   }
 
   #end(entry: Entry, error: SluiceError): void {
     this.#live.delete(entry.id);
-    this.#due.delete(entry);
+    this.#questions.ended(entry);
     this.#places.free(entry);
-    if (entry.grant) this.#grants.release(entry.grant, entry.id);
     const end = entry.end();
     entry.state = "ended";
-    this.#ended.push({ at: this.#now(), end });
-    if (this.#ended.length > mostEnded) this.#ended.shift();
+    this.#ended.add(end, this.#now());
     const idle = this.#book.leave(entry);
     entry.cut(error);
     this.#over.tell(end, error);
@@ -437,14 +312,9 @@ class Registry implements Sessions {
     for (const entry of this.#live.values()) {
       if (entry.state !== "accepted") continue;
       if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
-      else if (now >= entry.recheckAt && !entry.question) this.#due.add(entry);
+      else this.#questions.look(entry, now);
     }
-    this.#refused.expire(now);
-    if (now >= this.#sweepAt) {
-      this.#sweepAt = now + sweepMs;
-      this.#grants.expire(now);
-    }
-    const old = this.#ended.findIndex(({ at }) => now - at < memoryMs);
-    if (old !== 0) this.#ended = old < 0 ? [] : this.#ended.slice(old);
+    this.#questions.expire(now);
+    this.#ended.expire(now);
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/time.ts";
 import type { Entry } from "./entry.ts";
-import type { Grant } from "./grants.ts";
-import type { Refusal } from "./refusals.ts";
+import type { Grant } from "./answers/grants.ts";
+import type { Refusal } from "./answers/refusals.ts";
 import type { Standing } from "./session.ts";
 
 /** What is known of a session's id at this moment. */

@@ -1,7 +1,7 @@
-import type { Allow, Deny } from "../base/decision.ts";
-import { messageOf } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
-import { type Duration, durationMs } from "../base/time.ts";
+import type { Allow, Deny } from "../../base/decision.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { type Duration, durationMs } from "../../base/time.ts";
 
 /** A no holds this long if its handler does not say how long. */
 const refusalMs = 600_000;

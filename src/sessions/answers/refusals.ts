@@ -1,5 +1,5 @@
-import type { StreamName } from "../base/stream-name.ts";
-import type { Identity } from "./session.ts";
+import type { StreamName } from "../../base/stream-name.ts";
+import type { Identity } from "../session.ts";
 
 /** What is kept of a refused viewer: enough to refuse again and to say why. */
 export type Refusal = {

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { FakeClock, settle } from "../../test/support/fake-clock.ts";
-import { type Allow, allow, type Deny, deny, type Verdict } from "../base/decision.ts";
+import { FakeClock, settle } from "../../../test/support/fake-clock.ts";
+import { type Allow, allow, type Deny, deny, type Verdict } from "../../base/decision.ts";
 import { Grants } from "./grants.ts";
-import { type Ask, defaultSessionSettings, type Identity, type SessionConnection, type SessionEnd, type Sessions } from "./session.ts";
-import { createSessions } from "./sessions.ts";
+import { type Ask, defaultSessionSettings, type Identity, type SessionConnection, type SessionEnd, type Sessions } from "../session.ts";
+import { createSessions } from "../sessions.ts";
 
 const viewer = (part: Partial<Identity> = {}): Identity => ({
   type: "viewer",

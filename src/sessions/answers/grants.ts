@@ -1,6 +1,6 @@
-import type { Verdict } from "../base/decision.ts";
-import type { StreamName } from "../base/stream-name.ts";
-import type { Identity } from "./session.ts";
+import type { Verdict } from "../../base/decision.ts";
+import type { StreamName } from "../../base/stream-name.ts";
+import type { Identity } from "../session.ts";
 
 /** An answer that holds for every session of one token, user or address on one stream. Times are monotonic milliseconds. */
 export type Grant = {
