@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createGate } from "./access/gate.ts";
+import { createStreamKeys } from "./access/tokens/stream-keys.ts";
+import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
 import { createControl } from "./api/control.ts";
 import { createApi } from "./api/server.ts";
@@ -109,6 +111,13 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     if (now.journal !== before.journal) journal.configure(now.journal);
   });
 
+  const tokens = opened.use(createTokenVerifier({ clock, log, jwks: settings.jwks }));
+  const streamKeys = createStreamKeys(settings.streamkeys);
+  configuration.onChange((now, before) => {
+    if (JSON.stringify(now.jwks) !== JSON.stringify(before.jwks)) tokens.configure(now.jwks);
+    if (now.streamkeys !== before.streamkeys) streamKeys.configure(now.streamkeys);
+  });
+
   const openInput = (source: string) => protocols.map((protocol) => protocol.pull?.(source)).find((input) => input !== undefined);
   const gate = createGate({
     clock,
@@ -120,6 +129,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     openInput,
     journal: store.openSessions,
     outbox,
+    tokens,
+    streamKeys,
   });
   opened.defer(() => gate.close());
   opened.use(sessions);

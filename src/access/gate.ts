@@ -17,6 +17,7 @@ import { SessionEnds } from "./told/session-ends.ts";
 import type { SessionJournal } from "./told/session-journal.ts";
 import type { GateSettings } from "./settings.ts";
 import { StreamTriggers } from "./told/stream-triggers.ts";
+import type { StreamKeys, TokenVerifier } from "./tokens/verifier.ts";
 import type { Lookup } from "./whitelist.ts";
 
 export type { GateSettings, StreamSettings } from "./settings.ts";
@@ -35,6 +36,10 @@ export type GateOptions = {
   readonly outbox?: Pick<Outbox, "pending" | "settled">;
   /** Resolves host names in `push://HOST`; the system's resolver if left out. */
   readonly lookup?: Lookup;
+  /** Checks JWTs of viewers and publishers; left out: no text is one. */
+  readonly tokens?: TokenVerifier;
+  /** Left out: there are none. */
+  readonly streamKeys?: StreamKeys;
 };
 
 /** The only way in, for publishers and viewers alike. Protocols hand over plain data and get an admission or an error. */
@@ -51,7 +56,7 @@ export interface Gate {
 
 /** Puts the gate together. It owns none of what it is given. */
 export function createGate(options: GateOptions): Gate {
-  const { clock, log, settings, directory, sessions, triggers, openInput, lookup = systemLookup } = options;
+  const { clock, log, settings, directory, sessions, triggers, openInput, lookup = systemLookup, tokens, streamKeys } = options;
   const connections = new Connections(triggers, log);
   const inputs = new Inputs({ clock, log, settings, directory, triggers, openInput });
   const routes = new Routes(sessions);
@@ -60,11 +65,12 @@ export function createGate(options: GateOptions): Gate {
   const ends = new SessionEnds({ clock, log, sessions, triggers, journal: options.journal, outbox: options.outbox });
   const told = new StreamTriggers({ log, directory, sessions, triggers, ends });
   const play = new Play({ clock, log, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends });
-  const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup });
+  const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys });
   const ticker = clock.every(1000, () => {
     inputs.tick();
     agentTags.tick();
     ends.tick();
+    publish.tick();
   });
   return {
     publish: (request) => publish.admit(request),

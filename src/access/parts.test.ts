@@ -33,10 +33,11 @@ describe("variables", () => {
 
 describe("push sources", () => {
   it("have an address and a password", () => {
-    expect(parsePushSource("push://")).toEqual({ from: "", password: "", internal: false });
-    expect(parsePushSource("push://10.0.0.0/8@p@w")).toEqual({ from: "10.0.0.0/8", password: "p@w", internal: false });
+    expect(parsePushSource("push://")).toEqual({ from: "", password: "", internal: false, keysOnly: false });
+    expect(parsePushSource("push://10.0.0.0/8@p@w")).toEqual({ from: "10.0.0.0/8", password: "p@w", internal: false, keysOnly: false });
     expect(parsePushSource("push://host/")).toMatchObject({ from: "host" });
     expect(parsePushSource("push://INTERNAL_ONLY:x")).toMatchObject({ internal: true });
+    expect(parsePushSource("push://STREAM_KEY_ONLY:STREAM_KEY_ONLY")).toMatchObject({ internal: false, keysOnly: true });
     expect(parsePushSource("/file.mp4")).toBeUndefined();
     expect([publicSource("push://10.0.0.1@pw"), publicSource("/file.mp4")]).toEqual(["push://10.0.0.1", "/file.mp4"]);
   });

@@ -12,7 +12,9 @@ import { type Connections, detailsOf, type OpenConnection } from "./connections.
 import type { Inputs } from "./inputs.ts";
 import { Output } from "./told/output.ts";
 import type { GateSettings } from "./settings.ts";
-import { parsePushSource, publicSource, samePassword } from "./source.ts";
+import { keySource, parsePushSource, publicSource, samePassword } from "./source.ts";
+import { type PushPass, PushPasses } from "./tokens/push-passes.ts";
+import type { StreamKeys, TokenVerifier } from "./tokens/verifier.ts";
 import { Trace } from "./trace.ts";
 import { addressFits, type Lookup } from "./whitelist.ts";
 
@@ -30,6 +32,8 @@ export type PublishOptions = {
   readonly connections: Connections;
   readonly inputs: Inputs;
   readonly lookup: Lookup;
+  readonly tokens: TokenVerifier | undefined;
+  readonly streamKeys: StreamKeys | undefined;
 };
 
 type Push = {
@@ -48,10 +52,12 @@ export class Publish {
   readonly #options: PublishOptions;
   /** Where running streams come from, when a handler said so. */
   readonly #sources = new Map<StreamName, string>();
+  readonly #passes: PushPasses;
   readonly #listener: Disposable;
 
   constructor(options: PublishOptions) {
     this.#options = options;
+    this.#passes = new PushPasses(options);
     this.#listener = options.directory.onEvent((event) => {
       if (event.kind === "closed") this.#sources.delete(event.stream.name);
     });
@@ -73,26 +79,40 @@ export class Publish {
     }
   }
 
+  /** Called once a second. */
+  tick(): void {
+    this.#passes.tick();
+  }
+
   [Symbol.dispose](): void {
+    this.#passes[Symbol.dispose]();
     this.#listener[Symbol.dispose]();
   }
 
   async #push(push: Push): Promise<Admission<StreamWriter>> {
-    const { connection, request, host } = push;
-    const { name, url } = await this.#name(push);
+    const { connection, request, host, asked, trace } = push;
+    const shown = await this.#passes.find(request, host, trace);
+    const { pass } = shown;
+    const { name, url } = pass ? { name: pass.stream, url: request.url } : await this.#name(push);
+    this.#passes.demand(shown, name, asked);
     connection.last = { stream: name, host, protocol: request.protocol, url };
-    const source = await this.#allowed(name, url, push);
+    const source = pass ? this.#sourceWithPass(name, trace) : await this.#allowed(name, url, push);
     connection.stillThere();
     const writer = await this.#claim(name, source, push);
+    let session: SessionConnection | undefined;
     try {
       connection.stillThere();
       const token = String(request.connection.id);
-      const session = await this.#options.sessions.join(
-        { type: "input", stream: name, address: host, token, protocol: `INPUT:${request.protocol}`, url },
+      session = await this.#options.sessions.join(
+        {
+          ...{ type: "input", stream: name, address: host, token, protocol: `INPUT:${request.protocol}`, url },
+          ...(pass?.kind === "jwt" && { claims: pass.claims }),
+        },
         () => Promise.resolve({ kind: "allow" }),
       );
-      return this.#admission(push, writer, session, token);
+      return this.#admission(push, writer, session, token, pass);
     } catch (error) {
+      session?.[Symbol.dispose]();
       await writer.close({ code: "CLEAN_REMOTE_CLOSE", text: "connection closed" });
       throw error;
     }
@@ -128,6 +148,7 @@ export class Publish {
     const source = await this.#source(name, trace);
     const rule = parsePushSource(source);
     if (!rule || rule.internal) throw new SluiceError("access.denied", "This stream takes no pushes.");
+    if (rule.keysOnly) throw new SluiceError("access.denied", "This stream takes only pushes with a stream key or a token.");
     const known = rule.password !== "" && samePassword(request.password ?? "", rule.password);
     if (rule.password !== "" && !known && rule.from === "") throw new SluiceError("access.denied", "The password is wrong.");
     if (triggers.wants("STREAM_PUSH", name)) {
@@ -146,11 +167,26 @@ export class Publish {
     return source;
   }
 
-  async #source(name: StreamName, trace: Trace): Promise<string> {
+  /** With a pass nobody is asked, whatever the configured source is; only a running stream that is none of pushes stays what it is. */
+  #sourceWithPass(name: StreamName, trace: Trace): string {
+    const running = this.#runningSource(name);
+    const rule = parsePushSource(running ?? keySource);
+    if (!rule || rule.internal) throw new SluiceError("access.denied", "This stream takes no pushes.");
+    trace.add("source", "takes the push");
+    return running ?? keySource;
+  }
+
+  /** The source of a stream that runs; undefined if it does not. */
+  #runningSource(name: StreamName): string | undefined {
     const { inputs, settings } = this.#options;
-    const running = inputs.playing(name) && (this.#sources.get(name) ?? settings.stream(baseName(name))?.source ?? settings.defaultSource);
+    const stream = inputs.playing(name);
+    return stream && (this.#sources.get(name) ?? settings.stream(baseName(name))?.source ?? settings.defaultSource);
+  }
+
+  async #source(name: StreamName, trace: Trace): Promise<string> {
+    const running = this.#runningSource(name);
     if (running !== undefined) return running;
-    const load = await inputs.load(name, trace);
+    const load = await this.#options.inputs.load(name, trace);
     if (!("refused" in load)) return load.source;
     if (load.refused === "load") throw new SluiceError("access.denied", "This stream may not be started now.");
     throw new SluiceError("access.unknown", "There is no stream of this name to push to.");
@@ -188,7 +224,9 @@ export class Publish {
     writer: StreamWriter,
     session: SessionConnection,
     token: string,
+    pass: PushPass | undefined,
   ): Admission<StreamWriter> {
+    const running = pass && this.#passes.entered(session.sessionId, pass);
     const onEnded = (): void => void writer.close({ code: "CLEAN_CONTROLLER_REQ", text: messageOf(session.signal.reason) });
     session.signal.addEventListener("abort", onEnded, { once: true });
     const { clock, triggers } = this.#options;
@@ -197,6 +235,7 @@ export class Publish {
     const closer: Disposable = {
       [Symbol.dispose]: () => {
         connection.release(closer);
+        running?.[Symbol.dispose]();
         output.close();
         session.signal.removeEventListener("abort", onEnded);
         session[Symbol.dispose]();

@@ -6,9 +6,14 @@ export type PushSource = {
   readonly password: string;
   /** True when nobody from outside may push. */
   readonly internal: boolean;
+  /** True when only who has a stream key or a JWT may push. */
+  readonly keysOnly: boolean;
 };
 
 const scheme = "push://";
+
+/** The source of a stream that a stream key or a JWT has started: others cannot push to it while it runs. */
+export const keySource = "push://STREAM_KEY_ONLY:STREAM_KEY_ONLY";
 
 /** Reads `push://[host][@password]`; undefined for all other sources. */
 export function parsePushSource(source: string): PushSource | undefined {
@@ -19,7 +24,8 @@ export function parsePushSource(source: string): PushSource | undefined {
   return {
     from: from.replace(/\/+$/, ""),
     password: at < 0 ? "" : rest.slice(at + 1),
-    internal: rest.includes("INTERNAL_") || rest.includes("STREAM_KEY_ONLY"),
+    internal: rest.includes("INTERNAL_"),
+    keysOnly: rest.includes("STREAM_KEY_ONLY"),
   };
 }
 
