@@ -44,6 +44,7 @@ const sample = {
     "Bad Name": { source: "push://" },
   },
   ui_settings: { sort: "name" },
+  external_writers: { s3: { cmdline: "x" } },
   variables: {},
 };
 
@@ -60,7 +61,13 @@ describe("a MistServer configuration", () => {
     expect(read.settings).toMatchObject({ apiPort: 4243, apiHost: "127.0.0.1", httpPort: 8081, httpHost: "0.0.0.0", rtmpPort: 1936 });
     expect(read.settings).toMatchObject({ sessionViewerMode: 14, sessionStreamInfoMode: 2, sessionUnspecifiedMode: 0, tknMode: 0 });
     expect(read.settings).toMatchObject({ serverid: "edge-1", accesslog: "LOG", defaultStream: "", trustedproxy: ["10.0.0.0/8"] });
-    expect(read.settings.kept).toEqual({ controllerUser: "root", debug: 3, prometheus: "metrics" });
+    expect(read.settings.kept).toEqual({
+      controllerUser: "root",
+      debug: 3,
+      prometheus: "metrics",
+      bandwidth: { exceptions: ["::1"] },
+      ui_settings: { sort: "name" },
+    });
     expect(read.settings.account).toEqual({ admin: { password: "21232f297a57a5a743894a0e4a801fc3" } });
   });
 
@@ -91,7 +98,7 @@ describe("a MistServer configuration", () => {
       "config.json: Sluice does not have the connectors HLS, DTSC",
       "config.json: triggers that never fire here: PROCESS_X",
       'config.json: streams["Bad Name"] is no stream name; use a-z, 0-9, "_", "." and "-": "bad"; the stream is left out',
-      "config.json: Sluice has nothing for bandwidth, ui_settings; they are ignored",
+      "config.json: Sluice has nothing for external_writers; they are ignored",
     ]);
   });
 

@@ -1,10 +1,11 @@
 import { isSluiceError, messageOf } from "../base/errors.ts";
 import type { Protocol } from "../protocols/protocol.ts";
 import { triggers } from "../triggers/table.ts";
+import { type Account, accountSchema } from "./account.ts";
 import { problem } from "./problem.ts";
 import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
 import { jwksSchema, problemOfStreamKey } from "./token-settings.ts";
-import type { Account, ConnectorEntry, SettingValues, Settings, StreamEntry } from "./settings.ts";
+import type { ConnectorEntry, SettingValues, Settings, StreamEntry } from "./settings.ts";
 import { checkEntries } from "./trigger-entries.ts";
 
 /** A change of settings: a member that is not there stays as it is, null goes back to the default. */
@@ -25,6 +26,9 @@ const topKeys = [
   "ui_settings",
   "variables",
 ];
+
+/** Those of them that are kept for the API. */
+const keptKeys = ["bandwidth", "push_settings", "tags", "ui_settings", "variables"];
 
 /** Connectors whose port and interface are settings of ours; HTTPS has one for all of its options. */
 const listeners = { HTTP: ["httpPort", "httpHost"], RTMP: ["rtmpPort", "rtmpHost"] } as const;
@@ -61,7 +65,9 @@ export function readMistShape(
   values["account"] = readAccounts(raw["account"], where);
   if (raw["jwks"] !== undefined && raw["jwks"] !== null) values["jwks"] = readKeys(raw["jwks"], warn);
   if (raw["streamkeys"] !== undefined && raw["streamkeys"] !== null) values["streamkeys"] = readStreamKeys(raw["streamkeys"], where, warn);
-  const without = topKeys.slice(1).filter((key) => hasContent(raw[key]));
+  const beside = keptKeys.filter((key) => hasContent(raw[key])).map((key) => [key, raw[key]] as const);
+  if (beside.length > 0) values["kept"] = { ...(values["kept"] as Settings["kept"] | undefined), ...Object.fromEntries(beside) };
+  const without = topKeys.slice(1).filter((key) => !keptKeys.includes(key) && hasContent(raw[key]));
   if (without.length > 0) warn(`Sluice has nothing for ${without.join(", ")}; they are ignored`);
   return { values, warnings };
 }
@@ -224,6 +230,10 @@ function readAccounts(value: unknown, where: string): Readonly<Record<string, Ac
   return Object.fromEntries(
     Object.entries(value).map(([name, account]): [string, Account] => {
       const password = isObject(account) ? account["password"] : undefined;
+      // Our own form may stand in MistServer's file, too.
+      const own = isObject(account) && Object.hasOwn(account, "scrypt") ? accountSchema.safeParse(account) : undefined;
+      if (own?.success) return [name, own.data];
+      if (own) throw problem(where, ["account", name], account, own.error.issues[0]?.message ?? "an account");
       if (typeof password !== "string") throw problem(where, ["account", name, "password"], password, "the MD5 of the password");
       return [name, { password: password.toLowerCase() }];
     }),

@@ -2,6 +2,7 @@ import type { StreamSettings } from "../access/settings.ts";
 import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { StreamKeyTable } from "../access/tokens/stream-keys.ts";
 import type { LogKind } from "../base/log.ts";
+import type { Account } from "./account.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
 /** How long packets may be gathered before they are written: less delay costs more writes. */
@@ -13,9 +14,6 @@ export type StreamEntry = { readonly source: string | null } & Readonly<Record<s
 
 /** One listener or output as MistServer's `config.protocols` has it. Unknown keys are kept. */
 export type ConnectorEntry = { readonly connector: string } & Readonly<Record<string, unknown>>;
-
-/** An account of the API. `password` is the MD5 of the password in lower-case hex, as MistServer stores it. */
-export type Account = { readonly password: string };
 
 /** The port for HTTPS. `cert` and `key` are paths of PEM files; they are read again when they change. */
 export type HttpsSetting = { readonly port: number; readonly host?: string; readonly cert: string; readonly key: string };
@@ -58,6 +56,8 @@ export type Settings = {
   /** "": none, "LOG": a line in the log, else a file's path. */
   readonly accesslog: string;
   readonly account: Readonly<Record<string, Account>>;
+  /** Programs on this very machine need no password for the API. */
+  readonly apiLocalAccess: boolean;
   /** Keys that JWTs are checked with: JWKs, JWKSs and addresses of them, alone or as pairs with permissions. Secret. */
   readonly jwks: readonly KeyEntry[];
   /** Secret names to push to, and the streams that they stand for. */
@@ -72,7 +72,7 @@ export type Settings = {
   readonly protocols: Readonly<Record<string, unknown>>;
   /** MistServer's list of connectors; undefined: all that Sluice has. */
   readonly connectors: readonly ConnectorEntry[] | undefined;
-  /** Settings of MistServer that are kept and shown. `prometheus` opens the metrics (api/metrics.ts), `debug` and `location` have no effect. */
+  /** Settings of MistServer that are kept and shown. `prometheus` opens the metrics (api/metrics.ts), `tags`, `bandwidth`, `ui_settings`, `push_settings`, `variables` are calls of the API, `debug` and `location` have no effect. */
   readonly kept: Readonly<Record<string, unknown>>;
 };
 
@@ -108,6 +108,7 @@ export function withDefaults(values: SettingValues): Settings {
     tknMode: values.tknMode ?? 15,
     accesslog: values.accesslog ?? "",
     account: values.account ?? {},
+    apiLocalAccess: values.apiLocalAccess ?? true,
     jwks: values.jwks ?? [],
     streamkeys: values.streamkeys ?? {},
     requireToken: values.requireToken ?? false,

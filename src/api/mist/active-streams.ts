@@ -1,4 +1,3 @@
-import { baseName } from "../../base/stream-name.ts";
 import type { StreamCounters } from "../../sessions/session.ts";
 import type { Stream, StreamState } from "../../streams/stream.ts";
 import type { ApiParts } from "../parts.ts";
@@ -40,8 +39,8 @@ const fields: Readonly<Record<string, (facts: Facts) => unknown>> = {
   health: ({ name, parts }) => parts.directory.health(name) ?? null,
   pid: ({ stream }) => (stream ? [process.pid] : null),
   tags: ({ name, parts }) => {
-    const tags = parts.configuration.stream(baseName(name))?.tags;
-    return tags && tags.length > 0 ? tags : null;
+    const tags = parts.streamTags.tagsOf(name);
+    return tags.length > 0 ? tags : null;
   },
   clients: ({ counters }) => (counters ? counters.viewers + counters.inputs + counters.outputs : 0),
   unspecified: ({ counters }) => counters?.unspecified ?? 0,

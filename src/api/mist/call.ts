@@ -1,3 +1,4 @@
+import type { LogKind } from "../../base/log.ts";
 import type { StreamEntry } from "../../config/settings.ts";
 import type { ApiParts, Asker } from "../parts.ts";
 
@@ -24,6 +25,28 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Says in the answer's `error` and in the log what a call could not do: there, one line for each. */
+export function complain({ parts }: Pick<CallContext, "parts">, reply: Reply, text: string, kind: LogKind = "WARN"): void {
+  parts.log.write(kind, text.startsWith("API: ") ? text : `API: ${text}`);
+  reply["error"] = typeof reply["error"] === "string" ? `${reply["error"]}\n${text}` : text;
+}
+
+/** True for the name itself, for `base+` and what begins so, and for a pattern with `*` that fits. */
+export function fitsStream(pattern: string, name: string): boolean {
+  if (pattern.endsWith("+")) return name.startsWith(pattern);
+  const [head = "", ...tails] = pattern.split("*");
+  if (tails.length === 0) return pattern === name;
+  if (!name.startsWith(head)) return false;
+  let at = head.length;
+  for (const part of tails.slice(0, -1)) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  const tail = tails.at(-1) ?? "";
+  return name.length - tail.length >= at && name.endsWith(tail);
+}
+
 /** The texts of a string, of a list, or of an object's values: the forms that MistServer takes for lists of ids. */
 export function textsOf(value: unknown): readonly string[] {
   if (typeof value === "string") return [value];
@@ -31,11 +54,11 @@ export function textsOf(value: unknown): readonly string[] {
   return list.filter((item) => typeof item === "string");
 }
 
-/** The fields that were asked for, in the server's order; all of them if none of them is known. */
-export function pickFields<F extends string>(asked: unknown, all: readonly F[]): readonly F[] {
+/** The fields that were asked for, in the server's order; the usual ones if none of them is known. */
+export function pickFields<F extends string>(asked: unknown, all: readonly F[], usual = all): readonly F[] {
   const names: readonly unknown[] = Array.isArray(asked) ? asked : typeof asked === "string" ? [asked] : [];
   const picked = all.filter((field) => names.includes(field));
-  return picked.length === 0 ? all : picked;
+  return picked.length === 0 ? usual : picked;
 }
 
 /** MistServer answers a list of questions with a list of answers, in order. */

@@ -2,16 +2,34 @@ import { messageOf } from "../../base/errors.ts";
 import type { ApiParts, Asker } from "../parts.ts";
 import { activeStreamsCall, statsStreamsCall } from "./active-streams.ts";
 import type { AuthorizeReply } from "./authorize.ts";
-import type { Call, CallContext, Reply } from "./call.ts";
+import { type Call, type CallContext, complain, type Reply } from "./call.ts";
 import { capabilitiesCall, loadCall } from "./capabilities.ts";
 import { clientsCall, totalsCall } from "./clients.ts";
 import { configCall, configReply, protocolCalls } from "./config.ts";
-import { endpointCall, logReply, saveCall, shutdownCall, versionCall } from "./server-calls.ts";
+import { browseCall, deleteSourceCall } from "./files.ts";
+import { pushCalls } from "./push-calls.ts";
+import { clearLogsCall, endpointCall, logReply, processesCall, saveCall, shutdownCall, versionCall } from "./server-calls.ts";
 import { sessionCalls } from "./session-calls.ts";
+import { bandwidthCall, serverTagCalls, uiSettingsCall } from "./settings/kept.ts";
+import { wholeConfigCalls } from "./settings/whole-config.ts";
+import { streamTagCalls } from "./stream-tags.ts";
 import { addedReply, streamCalls, streamsReply } from "./streams.ts";
 
 /** THE table of calls, in the order in which MistServer works through a request: changes, then questions, then steering. */
-const before: readonly Call[] = [configCall, ...streamCalls, ...protocolCalls, capabilitiesCall, loadCall, versionCall];
+const before: readonly Call[] = [
+  ...wholeConfigCalls,
+  configCall,
+  bandwidthCall,
+  ...streamCalls,
+  deleteSourceCall,
+  ...protocolCalls,
+  ...serverTagCalls,
+  capabilitiesCall,
+  loadCall,
+  browseCall,
+  uiSettingsCall,
+  versionCall,
+];
 const after: readonly Call[] = [
   clientsCall,
   totalsCall,
@@ -20,8 +38,15 @@ const after: readonly Call[] = [
   endpointCall,
   shutdownCall,
   ...sessionCalls,
+  ...streamTagCalls,
+  ...pushCalls,
+  processesCall,
+  clearLogsCall,
   saveCall,
 ];
+
+/** The members of a command that mean something, in order; those of the frame (`authorize`, `logout`, `minimal`, `log`) aside. */
+export const callNames: readonly string[] = [...before, ...after].map(({ name }) => name);
 
 export type RunOptions = {
   readonly parts: ApiParts;
@@ -61,8 +86,7 @@ async function runAll(
       await call.run(command[call.name], context, reply);
     } catch (error) {
       // One call that fails (a full disk) must not hide the answers of the others.
-      context.parts.log.write("ERROR", `API: ${call.name} failed: ${messageOf(error)}`);
-      reply["error"] = `${call.name} failed: ${messageOf(error)}`;
+      complain(context, reply, `${call.name} failed: ${messageOf(error)}`, "ERROR");
     }
   }
 }

@@ -20,9 +20,12 @@ const clientFields = {
   pktcount: () => 0,
   pktlost: () => 0,
   pktretransmit: () => 0,
+  // FrameWorks' MistServer has these; shown only when they are asked for.
+  tags: ({ session }: ClientRow) => session.tags,
 } as const;
 
 const clientFieldNames = Object.keys(clientFields) as (keyof typeof clientFields)[];
+const usualClientFields = clientFieldNames.filter((field) => field !== "tags");
 
 /** `clients`: one row for each session that was alive at `time`: Unix seconds, negative counts back, absent is now. */
 export const clientsCall: Call = {
@@ -35,12 +38,15 @@ export const clientsCall: Call = {
 function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, clock }: ApiParts): unknown {
   const now = Math.floor(clock.now() / 1000);
   const time = instant(question["time"], now);
-  const fields = pickFields(question["fields"], clientFieldNames);
+  const fields = pickFields(question["fields"], clientFieldNames, usualClientFields);
   const streams = textsOf(question["streams"]);
   const protocols = textsOf(question["protocols"]);
+  const ids = new Set(textsOf(question["sessids"]));
+  const hosts = new Set(textsOf(question["hosts"]));
   const data = sessions
     .list()
     .filter((session) => isAlive(session, time, now) && hasStream(session, streams) && hasProtocol(session, protocols))
+    .filter(({ id, host }) => (ids.size === 0 || ids.has(id)) && (hosts.size === 0 || hosts.has(host)))
     .map((session) => {
       const seconds = Math.max(0, Math.min(session.seconds, time - Math.floor(session.startedAt / 1000)));
       return fields.map((field) => clientFields[field]({ session, seconds: time >= now ? session.seconds : seconds }));

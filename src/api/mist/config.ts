@@ -4,7 +4,7 @@ import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../co
 import type { ConnectorEntry, Settings } from "../../config/settings.ts";
 import { withoutSecrets, withSecrets } from "../../triggers/call/secrets.ts";
 import type { ApiParts } from "../parts.ts";
-import { type Call, type CallContext, isObject } from "./call.ts";
+import { type Call, type CallContext, complain, isObject } from "./call.ts";
 
 /** Settings that count from the next start on. */
 const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost"];
@@ -29,8 +29,7 @@ export const configCall: Call = {
         refused.push(`${messageOf(error)}; it stays as it was`);
       }
     }
-    for (const line of refused) parts.log.write("WARN", line);
-    if (refused.length > 0) reply["error"] = refused.join("\n");
+    for (const line of refused) complain({ parts }, reply, line);
     await parts.configuration.change((settings) => ({ ...patch, kept: { ...settings.kept, ...kept } }));
     const changed = Object.keys(value).join(", ");
     if (changed !== "") parts.log.write("CONF", `Configuration changed through the API: ${changed}`);
@@ -39,13 +38,29 @@ export const configCall: Call = {
   },
 };
 
-/** `addprotocol`, `deleteprotocol`: one connector, or a list of them. */
+/** `addprotocol`, `deleteprotocol`: one connector, or a list of them. `updateprotocol`: `[old, new]`. */
 export const protocolCalls: readonly Call[] = [
   {
     name: "addprotocol",
     run: (value, context) => changeConnectors(value, context, (list, one) => [...list.filter((e) => !same(e, one)), one]),
   },
   { name: "deleteprotocol", run: (value, context) => changeConnectors(value, context, (list, one) => list.filter((e) => !same(e, one))) },
+  {
+    name: "updateprotocol",
+    async run(value, context, reply) {
+      const [old, next] = Array.isArray(value) ? (value as readonly unknown[]) : [];
+      if (!isConnector(old) || !isConnector(next)) {
+        complain(context, reply, "updateprotocol takes two objects with a `connector`: the old one, and what it is to be");
+        return;
+      }
+      const { settings } = context.parts.configuration;
+      if (!connectorEntries(settings, context.parts.protocols).some((entry) => same(entry, plain(old)))) {
+        complain(context, reply, `updateprotocol: no ${old.connector} has these options`);
+        return;
+      }
+      await changeConnectors(next, context, (list, one) => list.map((entry) => (same(entry, plain(old)) ? one : entry)));
+    },
+  },
 ];
 
 async function changeConnectors(
@@ -53,9 +68,7 @@ async function changeConnectors(
   { parts }: CallContext,
   change: (list: readonly ConnectorEntry[], one: ConnectorEntry) => readonly ConnectorEntry[],
 ): Promise<void> {
-  const entries = (Array.isArray(value) ? value : [value])
-    .filter(isConnector)
-    .map(({ online: _online, ...entry }) => entry as ConnectorEntry);
+  const entries = (Array.isArray(value) ? value : [value]).filter(isConnector).map(plain);
   if (entries.length === 0) return;
   await parts.configuration.change((settings) => ({
     connectors: entries.reduce(change, connectorEntries(settings, parts.protocols)),
@@ -66,11 +79,12 @@ async function changeConnectors(
 /** The `config` member of an answer. Accounts are never part of it. */
 export function configReply(parts: ApiParts): Readonly<Record<string, unknown>> {
   const { settings } = parts.configuration;
-  const { controllerUser, prometheus, ...kept } = settings.kept;
+  const { controllerUser, prometheus, debug, location } = settings.kept;
   return {
     accesslog: settings.accesslog,
     controller: { interface: settings.apiHost, port: settings.apiPort, username: controllerUser ?? null },
-    ...kept,
+    ...(debug !== undefined && { debug }),
+    ...(location !== undefined && { location }),
     defaultStream: settings.defaultStream === "" ? null : settings.defaultStream,
     iid: parts.identity.instance,
     prometheus: prometheus ?? null,
@@ -104,6 +118,11 @@ function onlineState(connector: string, { protocols, listening }: ApiParts): 0 |
 
 function isConnector(value: unknown): value is ConnectorEntry {
   return isObject(value) && typeof value["connector"] === "string";
+}
+
+/** Without what answers add to it. */
+function plain({ online: _online, ...entry }: ConnectorEntry): ConnectorEntry {
+  return entry as ConnectorEntry;
 }
 
 /** Deleting `{"connector":"WAV"}` means every WAV entry whose other keys are the given ones. */

@@ -42,5 +42,16 @@ export const shutdownCall: Call = {
   },
 };
 
+/** `proc_list`: MistServer's processes of a stream (transcoders); there are none. */
+export const processesCall: Call = {
+  name: "proc_list",
+  run(_value, _context, reply) {
+    reply["proc_list"] = {};
+  },
+};
+
+/** `clearstatlogs`: MistServer forgets its old log lines; here the last 100 are all there is, and they stay. */
+export const clearLogsCall: Call = { name: "clearstatlogs", run: () => {} };
+
 /** `save`: every change has been written before it was answered, so there is nothing left to do. */
 export const saveCall: Call = { name: "save", run: () => {} };

@@ -1,7 +1,8 @@
 import { messageOf } from "../../base/errors.ts";
+import { baseName } from "../../base/stream-name.ts";
 import type { SessionView } from "../../sessions/session.ts";
 import type { ApiParts } from "../parts.ts";
-import { type Call, isObject, textsOf } from "./call.ts";
+import { type Call, fitsStream, isObject, textsOf } from "./call.ts";
 
 const reason = "The session was ended by a command.";
 
@@ -17,16 +18,23 @@ export const sessionCalls: readonly Call[] = [
     },
   },
   {
-    name: "invalidate_sessions",
-    run(value, { parts }) {
-      const streams = textsOf(value).filter((name) => name !== "");
-      if (streams.length === 0) return;
-      // Handlers may take seconds; the answer does not wait for theirs.
-      parts.sessions.invalidate(streams).then(
-        (count) => parts.log.write("INFO", `${count} sessions were asked about again through the API`),
-        (error: unknown) => parts.log.write("ERROR", `Sessions could not be asked about again: ${messageOf(error)}`),
-      );
+    name: "no_unconfigured_streams",
+    async run(_value, { parts }) {
+      const { configuration, directory, log } = parts;
+      // Names that are not configured are meant to play when there is a source for them.
+      if (configuration.defaultSource !== undefined) return;
+      const strangers = directory.list().filter(({ name }) => configuration.stream(baseName(name)) === undefined);
+      for (const { name } of strangers) await directory.end(name, { code: "CLEAN_CONTROLLER_REQ", text: "it is not configured" });
+      log.write("INFO", `${strangers.length} streams that are not configured were ended through the API`);
     },
+  },
+  {
+    name: "invalidate_sessions",
+    run: (value, { parts }) => invalidate(parts, "streams", value),
+  },
+  {
+    name: "invalidate_sessid",
+    run: (value, { parts }) => invalidate(parts, "ids", value),
   },
   {
     name: "stop_sessions",
@@ -49,16 +57,38 @@ export const sessionCalls: readonly Call[] = [
       if (tags.size > 0) stop(parts, (session) => session.tags.some((tag) => tags.has(tag)));
     },
   },
-  {
-    name: "tag_sessid",
+  tagCall("tag_sessid", "tag"),
+  tagCall("untag_sessid", "untag"),
+];
+
+function invalidate({ sessions, log }: ApiParts, what: "streams" | "ids", value: unknown): void {
+  const wanted = textsOf(value).filter((name) => name !== "");
+  if (wanted.length === 0) return;
+  // Handlers may take seconds; the answer does not wait for theirs.
+  sessions.invalidate({ [what]: wanted }).then(
+    (count) => log.write("INFO", `${count} sessions were asked about again through the API`),
+    (error: unknown) => log.write("ERROR", `Sessions could not be asked about again: ${messageOf(error)}`),
+  );
+}
+
+/** An object of session id and tag, or tags. */
+function tagCall(name: string, how: "tag" | "untag"): Call {
+  return {
+    name,
     run(value, { parts }) {
       if (!isObject(value)) return;
-      for (const [id, tag] of Object.entries(value)) {
-        if (typeof tag === "string" && !parts.sessions.tag(id, tag)) parts.log.write("WARN", "There is no such session to tag");
+      for (const [id, tags] of Object.entries(value)) {
+        for (const tag of textsOf(tags)) {
+          if (parts.sessions[how](id, tag)) continue;
+          parts.log.write(
+            "WARN",
+            how === "tag" ? "There is no such session to tag" : "There is no such session to untag, or it has no such tag",
+          );
+        }
       }
     },
-  },
-];
+  };
+}
 
 function stop({ sessions, log }: ApiParts, pick: (session: SessionView) => boolean): void {
   const count = sessions.stop(pick, reason);
@@ -68,7 +98,7 @@ function stop({ sessions, log }: ApiParts, pick: (session: SessionView) => boole
 type Rule = (session: SessionView) => boolean;
 
 /**
- * A text is a stream, every protocol. In an object the key is the stream and the value the protocol, "" stands for any.
+ * A text is a stream (`base+` and `*` are patterns), every protocol. In an object the key is the stream and the value the protocol, "" stands for any.
  * A list of texts means protocols on all streams, as in MistServer's code (its documentation says streams); what is
  * nested is read by the same rules.
  */
@@ -89,5 +119,6 @@ function protocolRule(stream: string, protocol: string): readonly Rule[] {
 }
 
 function rule(stream: string, protocol: string): Rule {
-  return (session) => (stream === "" || session.stream === stream) && (protocol === "" || session.protocol.split(",").includes(protocol));
+  return (session) =>
+    (stream === "" || fitsStream(stream, session.stream)) && (protocol === "" || session.protocol.split(",").includes(protocol));
 }

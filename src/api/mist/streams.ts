@@ -44,7 +44,11 @@ export const streamCalls: readonly Call[] = [
   },
 ];
 
-function readEntries(value: Readonly<Record<string, unknown>>, { parts }: CallContext): readonly (readonly [string, StreamEntry])[] {
+/** The streams of an object that can be taken; the others are logged. */
+export function readEntries(
+  value: Readonly<Record<string, unknown>>,
+  { parts }: Pick<CallContext, "parts">,
+): readonly (readonly [string, StreamEntry])[] {
   return Object.entries(value).flatMap(([name, entry]) => {
     try {
       return [[name, parseLooseStream(name, entry, "API")] as const];
