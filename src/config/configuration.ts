@@ -1,6 +1,7 @@
 import type { StreamSettings } from "../access/settings.ts";
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { accountSchema } from "./account.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
@@ -203,6 +204,8 @@ function checkChange(row: string, value: unknown, where: string): void {
       return;
     }
     if (key === "streams") checkStreamName(name, where);
+    if (key === "account" && value !== null && !accountSchema.safeParse(value).success)
+      throw new SluiceError("config.invalid", `${where}: ${row} is no account`);
     if (value === null || key === "kept" || isObject(value)) return;
   } else if (key in settingSchemas) {
     if (value !== null) parseSetting(key as keyof typeof settingSchemas, value, where);

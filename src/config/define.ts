@@ -5,7 +5,8 @@ import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
 import type { EntryOnFail } from "../triggers/failure/on-fail.ts";
 import type { AccessTrigger, TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
-import type { Account, HttpsSetting, Latency } from "./settings.ts";
+import type { Account } from "./account.ts";
+import type { HttpsSetting, Latency } from "./settings.ts";
 
 /**
  * A handler with its options: which streams, how long it may take, what holds when it fails. Where its answer lets somebody
@@ -112,6 +113,7 @@ export type Config = {
   readonly tknMode?: number;
   readonly accesslog?: string;
   readonly account?: Readonly<Record<string, Account>>;
+  readonly apiLocalAccess?: boolean;
   /** Keys that JWTs are checked with: a JWK, a JWKS or the address of one (or of an OpenID document), alone or as `[key, permissions]`. */
   readonly jwks?: readonly KeyEntry[];
   /** Secret names to push to, and the streams that they stand for: `{ "k7-random": "live" }`. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { SluiceError } from "../base/errors.ts";
 import { type LogKind, logKinds } from "../base/log.ts";
 import { streamName } from "../base/stream-name.ts";
+import { accountKeys, accountSchema } from "./account.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
 import { defaultJournal } from "../triggers/journal/journal.ts";
 import { latencies, type SettingValues } from "./settings.ts";
@@ -61,9 +62,6 @@ const looseStream = z.looseObject(
   "an object with a `source`",
 );
 
-const accountWords = "the MD5 of the password in 32 lower-case hexadecimal digits (printf %s PASSWORD | md5sum)";
-const account = z.strictObject({ password: text(accountWords).regex(/^[0-9a-f]{32}$/, accountWords) }, "an object with a `password`");
-
 const kindByName = new Map<string, LogKind>(logKinds.map((kind) => [kind.toLowerCase(), kind]));
 const logLevelWords = `one of ${logKinds.join(", ")}`;
 
@@ -110,6 +108,7 @@ export const settingSchemas = {
   sessionUnspecifiedMode: sessionMask,
   sessionStreamInfoMode: integer(1, 4, "1 (as viewer), 2 (as output), 3 (no session) or 4 (unspecified)"),
   tknMode: mask("1 (read from query), 2 (read from cookie), 4 (write into URLs), 8 (write as cookie)"),
+  apiLocalAccess: z.boolean("true or false"),
   accesslog: text('empty, "LOG" or the path of a file'),
   jwks: jwksSchema,
   requireToken: z.boolean("true or false"),
@@ -133,7 +132,7 @@ export const settingSchemas = {
 const ownShape = {
   ...settingSchemas,
   streams: z.record(z.string(), strictStream, "an object with stream names as keys"),
-  account: z.record(z.string(), account, "an object with user names as keys"),
+  account: z.record(z.string(), accountSchema, "an object with user names as keys"),
   streamkeys: streamKeysSchema,
   triggers: z.record(z.string(), z.unknown(), "an object with trigger names as keys"),
   protocols: z.record(z.string(), z.unknown(), "an object with protocol names as keys"),
@@ -199,7 +198,7 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
             ? Object.keys(defaultJournal)
             : path[0] === "https"
               ? Object.keys(httpsShape)
-              : ["password"];
+              : accountKeys;
     return issue.keys.map((key) => describeUnknown([...path, key], known));
   });
   const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];
