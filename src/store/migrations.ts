@@ -25,6 +25,18 @@ const migrations: readonly { readonly name: string; readonly sql: string }[] = [
     CREATE INDEX outbox_by_state ON outbox (state, id);
     CREATE TABLE open_session (id TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
   },
+  {
+    name: "api_token",
+    sql: `CREATE TABLE api_token (
+      id TEXT PRIMARY KEY,
+      name TEXT NOT NULL,
+      hash TEXT NOT NULL UNIQUE,
+      scope TEXT NOT NULL CHECK (scope IN ('read', 'operate', 'admin')),
+      created_at INTEGER NOT NULL,
+      expires_at INTEGER,
+      last_used_at INTEGER
+    ) STRICT, WITHOUT ROWID`,
+  },
 ];
 
 /** Brings the tables to the newest form, each step in a transaction of its own. Throws "config.invalid" if they are of a newer Sluice. */

@@ -1,6 +1,7 @@
 import { Kysely, SqliteDialect } from "kysely";
 import type { SessionJournal } from "../access/told/session-journal.ts";
 import type { LetterStore } from "../triggers/delivery/letter.ts";
+import { type ApiTokenStore, apiTokensIn } from "./api-tokens.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";
@@ -22,6 +23,8 @@ export interface Store extends AsyncDisposable {
   readonly letters: LetterStore;
   /** Sessions whose end was not told. */
   readonly openSessions: SessionJournal;
+  /** The API's bearer tokens. */
+  readonly apiTokens: ApiTokenStore;
 }
 
 /**
@@ -41,6 +44,7 @@ export function openStore(directory: string, now: () => number = Date.now): Stor
   return {
     letters: lettersIn(db, commit),
     openSessions: openSessionsIn(db, commit),
+    apiTokens: apiTokensIn(db),
     configChanges: {
       async read() {
         const rows = await db.selectFrom("config_change").select(["key", "value"]).orderBy("key").execute();

@@ -32,4 +32,15 @@ export type Tables = {
     /** JSON. */
     value: string;
   };
+  api_token: {
+    id: string;
+    name: string;
+    /** SHA-256 of the token's text, hexadecimal. */
+    hash: string;
+    scope: "read" | "operate" | "admin";
+    /** Unix milliseconds, as are the next two. */
+    created_at: number;
+    expires_at: number | null;
+    last_used_at: number | null;
+  };
 };
