@@ -9,7 +9,8 @@ import type { Triggers } from "../triggers/trigger.ts";
 
 /** What native handlers are told of a request beside the payload. */
 export function detailsOf(request: AccessRequest, asked: StreamName, recheck = false): RequestDetails {
-  return { asked, recheck, query: request.query, headers: request.headers, cookies: request.cookies };
+  const { query, headers, cookies, tls } = request;
+  return { asked, recheck, query, headers, cookies, ...(tls && { tls }) };
 }
 
 /** Answers that one connection remembers; a proxy's connection that serves more viewers has the oldest asked about again. */

@@ -1,3 +1,5 @@
+import type { TlsDetails } from "../base/tls-details.ts";
+
 /**
  * THE table of triggers. Types, wire form, capabilities, reference page and tests follow from it.
  *
@@ -32,7 +34,7 @@ export type TriggerDefinition = {
   readonly ordered?: true;
   /** A yes or no may carry a life (`ttl`, `denyFor`, ...): the session keeps it. */
   readonly life?: true;
-  /** Native handlers also get the client's request: query, headers, cookies. */
+  /** Native handlers also get the client's request: query, headers, cookies, TLS. */
   readonly request?: true;
   readonly fired: boolean;
   readonly unfired?: string;
@@ -462,6 +464,8 @@ export type RequestDetails = {
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly cookies: Readonly<Record<string, string>>;
+  /** The TLS of the client's connection; not there without TLS, or when a proxy in front has it and does not tell. */
+  readonly tls?: TlsDetails;
 };
 
 /** What a handler of trigger `K` gets, typed by the table. */

@@ -83,7 +83,7 @@ describe("the JSON form", () => {
         protocol: "FLV",
         url: viewer.url,
         scheme: "http",
-        tls: false,
+        tls: null,
         query: { tkn: "t1" },
         headers,
         cookies: { id: "7" },

@@ -64,7 +64,7 @@ function payloadOf(definition: TriggerDefinition, payload: Fields): Fields {
 
 function requestOf(definition: TriggerDefinition, payload: Fields): { readonly request?: Fields } {
   if (!definition.request) return {};
-  const { asked, recheck, query, headers, cookies } = payload as Partial<RequestDetails>;
+  const { asked, recheck, query, headers, cookies, tls } = payload as Partial<RequestDetails>;
   const url = typeof payload.url === "string" && payload.url !== "" ? payload.url : undefined;
   return {
     request: {
@@ -74,7 +74,7 @@ function requestOf(definition: TriggerDefinition, payload: Fields): { readonly r
       protocol: payload.protocol ?? null,
       url: url ?? null,
       scheme: url?.match(/^([a-z][a-z0-9+.-]*):/i)?.[1] ?? null,
-      tls: url === undefined ? null : /^(?:https|wss|rtmps|srts|rtsps):/i.test(url),
+      tls: tlsOf(tls, url),
       query: query ?? {},
       headers: headers ?? {},
       cookies: cookies ?? {},
@@ -83,4 +83,11 @@ function requestOf(definition: TriggerDefinition, payload: Fields): { readonly r
       origin: headers?.["origin"] ?? null,
     },
   };
+}
+
+/** Null without TLS. Where a proxy in front of us has the client's TLS, all that is known may be that there is one. */
+function tlsOf(tls: RequestDetails["tls"], url: string | undefined): Fields | null {
+  if (!tls && !/^(?:https|wss|rtmps|srts|rtsps):/i.test(url ?? "")) return null;
+  const { protocol, cipher, servername, alpn } = tls ?? {};
+  return { protocol: protocol || null, cipher: cipher || null, servername: servername ?? null, alpn: alpn ?? null };
 }
