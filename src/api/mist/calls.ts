@@ -14,11 +14,13 @@ import { bandwidthCall, serverTagCalls, uiSettingsCall } from "./settings/kept.t
 import { wholeConfigCalls } from "./settings/whole-config.ts";
 import { streamTagCalls } from "./stream-tags.ts";
 import { addedReply, streamCalls, streamsReply } from "./streams.ts";
+import { jwksCalls, streamKeyCalls } from "./token-calls.ts";
 
 /** THE table of calls, in the order in which MistServer works through a request: changes, then questions, then steering. */
 const before: readonly Call[] = [
   ...wholeConfigCalls,
   configCall,
+  ...jwksCalls,
   bandwidthCall,
   ...streamCalls,
   deleteSourceCall,
@@ -27,6 +29,7 @@ const before: readonly Call[] = [
   capabilitiesCall,
   loadCall,
   browseCall,
+  ...streamKeyCalls,
   uiSettingsCall,
   versionCall,
 ];
