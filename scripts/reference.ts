@@ -1,6 +1,7 @@
 // Writes every generated reference page: node scripts/reference.ts. Tests fail while a page differs from what is written here.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { errorCodes } from "../src/base/errors.ts";
+import { eventReference } from "../src/api/events/kinds.ts";
 import { metricReference } from "../src/metrics/reference.ts";
 import { protocols } from "../src/protocols.ts";
 import { triggerReference } from "../src/triggers/reference.ts";
@@ -16,6 +17,7 @@ export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/errors.md": errorReference,
   "docs/reference/protocols.md": protocolReference,
   "docs/reference/metrics.md": metricReference,
+  "docs/reference/events.md": eventReference,
 };
 
 function errorReference(): string {

@@ -1,11 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { FallbackRules } from "./access/fallback/fallback-rules.ts";
 import { createGate } from "./access/gate.ts";
 import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
 import { createControl } from "./api/control.ts";
+import { EventFeed } from "./api/events/feed.ts";
+import { ApiTokens } from "./api/auth/api-tokens.ts";
 import { createApi } from "./api/server.ts";
 import { SluiceError } from "./base/errors.ts";
 import type { ServerControl } from "./base/server-control.ts";
@@ -20,6 +23,7 @@ import { type Connectors, openConnectors } from "./connectors.ts";
 import { createClock } from "./host/clock.ts";
 import { createHost } from "./host/host.ts";
 import { createLog } from "./host/log.ts";
+import { createWebSocketAcceptor } from "./host/websocket-peer.ts";
 import { clientAddress, createTrustedProxies } from "./host/peer-address.ts";
 import type { Protocol, WatchAddress } from "./protocols/protocol.ts";
 import { protocols } from "./protocols.ts";
@@ -91,7 +95,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
   const streamTags = opened.use(createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }));
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
-  const control = createControl({ directory, sessions });
+  const fallbackRules = new FallbackRules(configuration, streamTags.tagsOf);
+  const control = createControl({ directory, sessions, fallbackRules });
   const outbox = createOutbox({ store: store.letters, clock, log });
   const triggers = opened.use(
     createTriggers({
@@ -134,6 +139,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   });
   opened.defer(() => gate.close());
   opened.use(sessions);
+  const events = opened.use(new EventFeed({ clock, directory, sessions, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();
 
@@ -183,6 +189,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const metrics = opened.use(
     createMetrics({ clock, sessions, directory, triggers, outbox, version, serverId: () => configuration.settings.serverid }),
   );
+  const acceptWebSocket = createWebSocketAcceptor(clock);
   const api = createApi({
     metrics,
     configuration,
@@ -191,11 +198,14 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     triggers,
     journal,
     outbox,
+    apiTokens: new ApiTokens({ store: store.apiTokens, clock, log }),
     streamTags,
     reloadStatus: reloader.status,
     reload: reloader.reload,
     log,
     logEntries: log.entries,
+    events,
+    acceptWebSocket: (request, socket, head) => acceptWebSocket(request, socket, head, {}),
     protocols,
     listening: () => serving.open(),
     identity: { instance, version },

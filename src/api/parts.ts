@@ -1,10 +1,13 @@
+import type { IncomingMessage } from "node:http";
 import type { Server, Socket } from "node:net";
+import type { EventFeed } from "./events/feed.ts";
+import type { ApiTokens } from "./auth/api-tokens.ts";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
 import type { ReloadStatus } from "../config/reload/reload.ts";
-import type { Listener, Protocol } from "../protocols/protocol.ts";
+import type { Listener, Protocol, WebSocketPeer } from "../protocols/protocol.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
@@ -25,11 +28,14 @@ export type ApiParts = {
   readonly outbox: Outbox;
   readonly metrics: Metrics;
   readonly streamTags: StreamTagBook;
+  readonly apiTokens: ApiTokens;
   /** What became of the configuration's file. */
   readonly reloadStatus: () => ReloadStatus;
   /** Loads the configuration's file anew; false when there is none, or when it is wrong and the old one stays. */
   readonly reload: (reason: string) => Promise<boolean>;
   readonly log: Log;
+  /** Everything that happens, for those who follow it. */
+  readonly events: EventFeed;
   /** The last lines of the log, oldest first. */
   readonly logEntries: () => readonly LogEntry[];
   readonly protocols: readonly Protocol[];
@@ -50,6 +56,8 @@ export type ApiParts = {
     server: Server,
     options: { readonly address: string; readonly port: number; readonly option: string },
   ) => Promise<Listener>;
+  /** Accepts a WebSocket on a connection of the API. Throws "input.invalid" when the handshake is wrong; the client has its answer then. */
+  readonly acceptWebSocket: (request: IncomingMessage, socket: Socket, head: Uint8Array) => WebSocketPeer;
   /** Ends the server in order; called after the answer has been sent. */
   readonly stop: () => void;
 };

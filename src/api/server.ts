@@ -5,8 +5,10 @@ import { isSluiceError, messageOf } from "../base/errors.ts";
 import type { Listener } from "../protocols/protocol.ts";
 import { askerOf } from "./asker.ts";
 import { readBody } from "./body.ts";
+import { Authenticator } from "./auth/authenticator.ts";
 import { answerText, callbackOf, findCommand } from "./command.ts";
 import { metricRoutes } from "./metrics.ts";
+import { EventSockets } from "./events/sockets.ts";
 import { Authorizer } from "./mist/authorize.ts";
 import { runCommand } from "./mist/calls.ts";
 import type { ApiParts } from "./parts.ts";
@@ -21,6 +23,9 @@ export interface Api {
 
 /** More than any configuration needs. */
 const mostBytes = 4 * 1024 * 1024;
+
+/** Milliseconds without a byte in either direction. */
+const silenceMs = 120_000;
 
 /** Any page may ask; none may use a visitor's cookies: MistServer's `*` together with credentials is no valid pair. */
 const cors = {
@@ -37,7 +42,7 @@ type ApiContext = Context<{ Bindings: Bindings }>;
 
 /** Puts MistServer's JSON API, `/healthz` and a page that says where things are on one HTTP server. */
 export function createApi(parts: ApiParts): Api {
-  const authorizer = new Authorizer(parts);
+  const authorizer = new Authorizer({ ...parts, authenticator: new Authenticator(parts) });
   const app = new Hono<{ Bindings: Bindings }>();
   app.onError((error, context) => {
     if (isSluiceError(error)) {
@@ -56,14 +61,22 @@ export function createApi(parts: ApiParts): Api {
   app.on(["GET", "POST", "HEAD"], "*", (context) => answer(context, parts, authorizer));
   app.all("*", (context) => context.json({ error: `${context.req.method} means nothing here; use GET or POST.` }, 405, cors));
 
+  const sockets = new EventSockets(parts, authorizer);
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   return {
     async listen(host, port) {
       // A login holds for the connection, so an idle one is kept as long as MistServer keeps it.
       const server = createServer(
-        { keepAliveTimeout: 60_000, requestTimeout: 30_000 },
+        {
+          keepAliveTimeout: 60_000,
+          requestTimeout: 30_000,
+          shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+        },
         (incoming, outgoing) => void listener(incoming, outgoing),
       );
+      // Endless answers show a sign of life more often: who takes nothing of it for so long is gone.
+      server.setTimeout(silenceMs);
+      server.on("upgrade", (request, socket, head) => void sockets.upgrade(request, socket, head));
       return await parts.open(server, { address: host, port, option: "--api-port" });
     },
   };
@@ -127,6 +140,7 @@ const page = `<!doctype html>
 <ul>
 <li><code>POST /api</code>, <code>GET /api?command={...}</code>: MistServer's JSON API; <code>/api2</code> answers only what was asked.</li>
 <li><code>GET /api/v1/triggers</code>, <code>/api/v1/triggers/calls</code>: handlers of triggers, and what they were asked and answered.</li>
+<li><code>GET /api/v1/events</code>: what happens, as server-sent events; <code>/ws</code>: MistServer's WebSocket.</li>
 <li><a href="/metrics"><code>GET /metrics</code></a>: numbers for Prometheus.</li>
 <li><code>GET /healthz</code>: 200 while the server runs.</li>
 </ul>

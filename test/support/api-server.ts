@@ -4,18 +4,22 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import type { Server } from "node:net";
 import type { LogEntry } from "../../src/base/log.ts";
+import { EventFeed } from "../../src/api/events/feed.ts";
+import { ApiTokens } from "../../src/api/auth/api-tokens.ts";
 import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
 import { createApi } from "../../src/api/server.ts";
 import { createStreamTags } from "../../src/access/stream-tags.ts";
 import { type ChangeStore, openConfiguration } from "../../src/config/configuration.ts";
 import { readConfiguration } from "../../src/config/load.ts";
-import { allow } from "../../src/base/decision.ts";
+import { allow, type Verdict } from "../../src/base/decision.ts";
 import { createTrustedProxies, clientAddress } from "../../src/host/peer-address.ts";
 import { listen } from "../../src/host/listen.ts";
+import { createWebSocketAcceptor } from "../../src/host/websocket-peer.ts";
 import type { Protocol } from "../../src/protocols/protocol.ts";
 import type { Identity, Sessions } from "../../src/sessions/session.ts";
 import { createMetrics } from "../../src/metrics/metrics.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
+import type { ApiTokenRow, ApiTokenStore } from "../../src/store/api-tokens.ts";
 import type { Stream, StreamDirectory, StreamState } from "../../src/streams/stream.ts";
 import { createTriggers } from "../../src/triggers/bus.ts";
 import { openJournal } from "../../src/triggers/journal/journal.ts";
@@ -48,8 +52,16 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const clock = new FakeClock();
   const lines: LogEntry[] = [];
   const log: ApiParts["log"] = {
-    write: (kind, message, fields) =>
-      void lines.push({ unix: Math.floor(clock.now() / 1000), kind, message, stream: fields?.stream ?? "" }),
+    write(kind, message, fields) {
+      const entry = { unix: Math.floor(clock.now() / 1000), kind, message, stream: fields?.stream ?? "" };
+      lines.push(entry);
+      for (const run of onLine) run(entry);
+    },
+  };
+  const onLine = new Set<(entry: LogEntry) => void>();
+  const onEntry = (run: (entry: LogEntry) => void): Disposable => {
+    onLine.add(run);
+    return { [Symbol.dispose]: () => void onLine.delete(run) };
   };
   const loaded = readConfiguration(config, "sluice.config.json", fakeProtocols);
   const configuration = await openConfiguration({ ...loaded, file: undefined, overrides: {} }, store, log);
@@ -75,7 +87,11 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const directory = fakeDirectory(streams);
   const metrics = createMetrics({ clock, sessions, directory, triggers, outbox, version: "0.1.0", serverId: () => "" });
+  const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
+  const acceptWebSocket = createWebSocketAcceptor(clock);
   const parts: ApiParts = {
+    events: new EventFeed({ clock, directory, sessions, tagsOf: streamTags.tagsOf, log: { entries: () => lines, onEntry } }),
+    acceptWebSocket: (request, socket, head) => acceptWebSocket(request, socket, head, {}),
     configuration,
     directory,
     metrics,
@@ -83,7 +99,8 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     triggers,
     journal,
     outbox,
-    streamTags: createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }),
+    apiTokens: new ApiTokens({ store: memoryApiTokens(), clock, log }),
+    streamTags,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     reload: async (reason) => reloads.push(reason) > 0,
     log,
@@ -140,9 +157,22 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
 export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
 /** Joins a session and keeps it as long as the test wants. */
-export function join(sessions: Sessions, identity: Partial<Identity> & { readonly stream: string }, verdict = allow()) {
+export function join(sessions: Sessions, identity: Partial<Identity> & { readonly stream: string }, verdict: Verdict = allow()) {
   const { type = "viewer", address = "203.0.113.7", token = "t", protocol = "HLS", url = "http://x/" } = identity;
   return sessions.join({ type, address, token, protocol, url, stream: identity.stream }, async () => verdict);
+}
+
+export function memoryApiTokens(): ApiTokenStore {
+  const rows = new Map<string, ApiTokenRow>();
+  return {
+    read: async () => [...rows.values()],
+    add: async (row) => void rows.set(row.id, row),
+    remove: async (id) => rows.delete(id),
+    used: async (id, lastUsedAt) => {
+      const row = rows.get(id);
+      if (row) rows.set(id, { ...row, lastUsedAt });
+    },
+  };
 }
 
 export function memoryStore(): ChangeStore & { readonly rows: Map<string, unknown> } {
