@@ -1,4 +1,5 @@
 import type { StreamName } from "../base/stream-name.ts";
+import type { KeepRule } from "../base/server-control.ts";
 import type { SessionSettings } from "../sessions/session.ts";
 
 /** A stream's configuration as MistServer has it, read by base name. Unknown keys are kept and ignored. */
@@ -14,6 +15,8 @@ export type StreamSettings = {
   readonly resume?: boolean | undefined;
   /** s that an unused input stays open. */
   readonly inputtimeout?: number | undefined;
+  /** What its viewers are shown while it is offline, without leaving. */
+  readonly fallback?: KeepRule | undefined;
   /** Nobody watches without a JWT that holds, nobody pushes without one or a stream key. */
   readonly requireToken?: boolean | undefined;
 };

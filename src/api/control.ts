@@ -1,3 +1,4 @@
+import type { FallbackRules } from "../access/fallback/fallback-rules.ts";
 import type { ServerControl, Viewer } from "../base/server-control.ts";
 import type { Sessions, SessionView } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
@@ -6,9 +7,11 @@ import type { StreamDirectory } from "../streams/stream.ts";
 export function createControl({
   directory,
   sessions,
+  fallbackRules,
 }: {
   readonly directory: StreamDirectory;
   readonly sessions: Sessions;
+  readonly fallbackRules: Pick<FallbackRules, "add">;
 }): ServerControl {
   const watching = (stream?: string): SessionView[] =>
     sessions
@@ -26,6 +29,7 @@ export function createControl({
     viewers: (stream) => watching(stream).map(viewerOf),
     egress: (stream) => watching(stream).reduce((bits, session) => bits + session.upPerSecond * 8, 0),
     invalidateSessions: (streams) => sessions.invalidate(typeof streams === "string" ? [streams] : streams),
+    keepViewers: (streams, rule) => fallbackRules.add(typeof streams === "string" ? [streams] : streams, rule),
     stopSessions: (ids) => {
       const picked = new Set(ids);
       return sessions.stop((session) => picked.has(session.id), "the session was stopped by the operator's code");

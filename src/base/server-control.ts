@@ -1,3 +1,5 @@
+import type { Duration } from "./time.ts";
+
 /** A viewer as handlers see it. */
 export type Viewer = {
   readonly sessionId: string;
@@ -12,6 +14,21 @@ export type Viewer = {
   readonly egress: number;
 };
 
+/** What the viewers of a stream are shown while it is offline. */
+export type KeepRule = {
+  /**
+   * In order of preference: names of streams, and recordings by path; a `*` in the last part of a path is the newest of the files
+   * that fit, and variables (`$stream`) are put in. A function is asked at each outage.
+   */
+  readonly sources: readonly string[] | ((stream: string) => readonly string[] | Promise<readonly string[]>);
+  /** A publisher may be away for so long before its viewers are shown something else. Left out: not at all. */
+  readonly minOutage?: Duration;
+  /** A publisher must have been back for so long before viewers are taken to it. Left out: 2 s. */
+  readonly minStable?: Duration;
+  /** `seamless` (left out: that): viewers are taken there and back. `offer`: they are told that the stream is live again, and stay. */
+  readonly switch?: "seamless" | "offer";
+};
+
 /** What a handler can ask of the server and have it do. Everything here is also a call of the API. */
 export interface ServerControl {
   /** Names of the streams that start at once on every output. */
@@ -22,6 +39,8 @@ export interface ServerControl {
   egress(stream?: string): number;
   /** Asks `USER_NEW` again for everybody who watches these streams, and forgets refusals. Resolves with how many sessions it touched. */
   invalidateSessions(streams: string | readonly string[]): Promise<number>;
+  /** Keeps the viewers of these streams (names and patterns as in a handler's `streams`) when they go offline, until disposed. */
+  keepViewers(streams: string | readonly string[], rule: KeepRule): Disposable;
   /** Ends sessions; the viewers may come back and are asked about anew. Gives how many it ended. */
   stopSessions(sessionIds: readonly string[]): number;
 }

@@ -1,5 +1,6 @@
 import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { LogKind } from "../base/log.ts";
+import type { KeepRule } from "../base/server-control.ts";
 import type { JournalSetting } from "../triggers/journal/journal.ts";
 import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
 import type { EntryOnFail } from "../triggers/failure/on-fail.ts";
@@ -75,6 +76,8 @@ export type StreamSetting =
       readonly inputtimeout?: number;
       /** Nobody watches without a JWT that holds, nobody pushes without one or a stream key. Left out: what `requireToken` says for all streams. */
       readonly requireToken?: boolean | 0 | 1;
+      /** What its viewers are shown while it is offline, on the same connection or playlist: streams, and recordings by path. */
+      readonly fallback?: readonly string[] | (Omit<KeepRule, "sources"> & { readonly sources: readonly string[] });
       readonly cut?: number;
       readonly maxkeepaway?: number;
       readonly idleTime?: number;

@@ -3,6 +3,7 @@ import { SluiceError } from "../base/errors.ts";
 import { type LogKind, logKinds } from "../base/log.ts";
 import { streamName } from "../base/stream-name.ts";
 import { accountKeys, accountSchema } from "./account.ts";
+import { fallbackKeys, fallbackShape } from "./fallback-shape.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
 import { defaultJournal } from "../triggers/journal/journal.ts";
 import { latencies, type SettingValues } from "./settings.ts";
@@ -31,6 +32,7 @@ const streamShape = {
   resume: onOff.optional(),
   inputtimeout: seconds.optional(),
   requireToken: onOff.optional(),
+  fallback: fallbackShape.optional(),
   cut: milliseconds.optional(),
   maxkeepaway: milliseconds.optional(),
   idleTime: milliseconds.optional(),
@@ -54,6 +56,7 @@ const looseStream = z.looseObject(
     tags: z.union([z.array(z.string()), z.string(), z.null()], "a list of texts").optional(),
     always_on: looseSwitch.optional(),
     requireToken: looseSwitch.optional(),
+    fallback: fallbackShape.optional(),
     resume: looseSwitch.optional(),
     DVR: numeric.optional(),
     segmentsize: numeric.optional(),
@@ -193,7 +196,9 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
       path.length === 0
         ? settingNames
         : path[0] === "streams"
-          ? Object.keys(streamShape)
+          ? path[2] === "fallback"
+            ? fallbackKeys
+            : Object.keys(streamShape)
           : path[0] === "journal"
             ? Object.keys(defaultJournal)
             : path[0] === "https"

@@ -3,6 +3,7 @@ import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { StreamKeyTable } from "../access/tokens/stream-keys.ts";
 import type { LogKind } from "../base/log.ts";
 import type { Account } from "./account.ts";
+import { fallbackOf } from "./fallback-shape.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
 /** How long packets may be gathered before they are written: less delay costs more writes. */
@@ -132,6 +133,7 @@ export function streamSettings(entry: StreamEntry): StreamSettings {
     resume: switchOf(entry["resume"]),
     inputtimeout: numberOf(entry["inputtimeout"]),
     requireToken: switchOf(entry["requireToken"]),
+    fallback: fallbackOf(entry["fallback"]),
   };
 }
 

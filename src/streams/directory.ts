@@ -80,6 +80,15 @@ class Directory implements StreamDirectory {
     return stream;
   }
 
+  openAside(name: StreamName, source: VodSource, description: string): AsyncDisposable & { readonly stream: Stream } {
+    const context: HubContext = { ...this.#context, emit: () => {} };
+    const stream: VodStream = new VodStream(name, description, source, context, (error) => {
+      context.log.write("ERROR", `reading the file failed: ${messageOf(error)}`, { stream: name });
+      void stream.close({ code: "FORMAT_SPECIFIC", text: `reading the file failed: ${messageOf(error)}` });
+    });
+    return { stream, [Symbol.asyncDispose]: () => stream.close({ code: "CLEAN_INACTIVE", text: "not shown any more" }) };
+  }
+
   async end(name: StreamName, reason: CloseReason): Promise<boolean> {
     const stream = this.#streams.get(name);
     if (!stream) return false;

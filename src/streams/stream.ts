@@ -151,6 +151,8 @@ export interface StreamDirectory extends AsyncDisposable {
   publish(name: StreamName, options: LiveOptions): StreamWriter;
   /** Puts a recorded input under a name; it owns `source` and closes it when `end` is called. */
   open(name: StreamName, source: VodSource, description: string): Stream;
+  /** Plays a recorded input that is in no list and that no event tells of; it owns `source` and closes it when disposed. */
+  openAside(name: StreamName, source: VodSource, description: string): AsyncDisposable & { readonly stream: Stream };
   /** Ends a stream of either kind; false if there is none. */
   end(name: StreamName, reason: CloseReason): Promise<boolean>;
   /** A programme that nothing feeds yet. */

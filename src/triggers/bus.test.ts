@@ -112,6 +112,7 @@ describe("combination", () => {
       viewers: () => [],
       egress: () => 5,
       invalidateSessions: async () => 1,
+      keepViewers: () => ({ [Symbol.dispose]: () => undefined }),
       stopSessions: () => 1,
     };
     await using scene = busScene({ control: () => control });

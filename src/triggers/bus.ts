@@ -349,6 +349,7 @@ const emptyServer: ServerControl = {
   viewers: () => [],
   egress: () => 0,
   invalidateSessions: () => Promise.resolve(0),
+  keepViewers: () => ({ [Symbol.dispose]: () => {} }),
   stopSessions: () => 0,
 };
 

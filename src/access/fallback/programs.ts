@@ -1,0 +1,190 @@
+import { messageOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { type StreamName, streamName } from "../../base/stream-name.ts";
+import type { Clock } from "../../base/time.ts";
+import type { LiveOptions, Stream, StreamDirectory } from "../../streams/stream.ts";
+import type { OpenInput } from "../inputs.ts";
+import { climbs, expandVariables } from "../variables.ts";
+import type { FallbackRule, FallbackState } from "./fallback-rule.ts";
+import { Kept, type Shown } from "./kept.ts";
+import { latestFile } from "./latest-file.ts";
+
+/** How often it is looked whether a publisher is back, and whether anybody watches. */
+const tickMs = 250;
+/** A programme that nobody has watched for so long ends; a viewer of HLS asks more often. */
+const idleMs = 30_000;
+/** Who had a connection within this is one who watches. */
+const watchedMs = 15_000;
+
+export type ProgramsOptions = {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly directory: StreamDirectory;
+  /** What holds for a stream when it goes offline; undefined: its viewers are ended, as everywhere. */
+  readonly ruleOf: (stream: StreamName) => FallbackRule | undefined;
+  /** A stream that plays or can be started, and what keeps it open while it is shown. */
+  readonly find: (stream: StreamName) => Promise<{ readonly stream: Stream; readonly use: Disposable | undefined } | undefined>;
+  readonly openInput: OpenInput;
+  /** How a programme that begins with nothing keeps its media. */
+  readonly liveOptions: (stream: StreamName) => LiveOptions;
+};
+
+type Uses = { count: number; since: number };
+
+/**
+ * Keeps the viewers of streams that go offline: they stay on their connection or playlist, are shown what the rule of the
+ * stream says, and are taken back when the publisher is there again.
+ *
+ *     live ──(publisher leaves)──> waiting ──(minOutage)──> fallback <──> nothing
+ *       ^                                                      │
+ *       └────────────(publisher back for minStable)────────────┘
+ */
+export class Programs implements Disposable {
+  readonly #options: ProgramsOptions;
+  readonly #kept = new Map<Stream, Kept>();
+  readonly #uses = new WeakMap<Stream, Uses>();
+  readonly #listeners = new Set<(state: FallbackState) => void>();
+  readonly #owned: readonly Disposable[];
+
+  constructor(options: ProgramsOptions) {
+    this.#options = options;
+    this.#owned = [
+      options.clock.every(tickMs, () => this.#tick()),
+      options.directory.onLeaving((stream) => {
+        const rule = this.#watched(stream) ? options.ruleOf(stream.name) : undefined;
+        return rule && ((program) => this.#keep(new Kept(program, rule, this)).leave());
+      }),
+    ];
+  }
+
+  /** What viewers of this name get in the stream's own place; undefined: the stream itself, if it plays. */
+  shown(name: StreamName): Stream | undefined {
+    let newest: Kept | undefined;
+    for (const kept of this.#kept.values()) if (kept.name === name) newest = kept;
+    if (newest?.rule.switch === "offer" && this.live(name)) return undefined;
+    return newest?.stream;
+  }
+
+  /** True for what is shown in the place of a stream, as long as it is. */
+  has(stream: Stream): boolean {
+    return this.#kept.has(stream);
+  }
+
+  /** For a stream that is offline: what is shown instead, if it has a rule and one of its sources plays. */
+  async open(name: StreamName): Promise<Stream | undefined> {
+    const rule = this.#options.ruleOf(name);
+    if (!rule) return undefined;
+    const kept = new Kept(this.#options.directory.program(name, this.#options.liveOptions(name)), rule, this);
+    if (!(await kept.begin()) || this.shown(name)) {
+      kept.end();
+      return this.shown(name);
+    }
+    return this.#keep(kept).stream;
+  }
+
+  /** Somebody watches a stream that has a rule, or what is shown in its place, until disposed. */
+  use(stream: Stream): Disposable | undefined {
+    if (!this.#kept.has(stream) && !this.#options.ruleOf(stream.name)) return undefined;
+    let uses = this.#uses.get(stream);
+    if (!uses) this.#uses.set(stream, (uses = { count: 0, since: 0 }));
+    const counted = uses;
+    counted.count++;
+    let used = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!used) return;
+        used = false;
+        counted.count--;
+        counted.since = this.#options.clock.monotonic();
+      },
+    };
+  }
+
+  /** What is known of the newest programme of this name. */
+  state(name: StreamName): FallbackState | undefined {
+    return this.states().findLast(({ stream }) => stream === name);
+  }
+
+  states(): readonly FallbackState[] {
+    return [...this.#kept.values()].map((kept) => kept.state());
+  }
+
+  /** Called whenever something else is shown, or could be. */
+  onChange(run: (state: FallbackState) => void): Disposable {
+    this.#listeners.add(run);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(run) };
+  }
+
+  [Symbol.dispose](): void {
+    for (const owned of this.#owned) owned[Symbol.dispose]();
+    for (const kept of this.#kept.values()) kept.end();
+    this.#kept.clear();
+  }
+
+  /* What its programmes ask. */
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  /** The stream itself, when its publisher is there and has sent something that can be shown. */
+  live(name: StreamName): Stream | undefined {
+    const stream = this.#options.directory.get(name);
+    return stream?.kind === "live" && stream.tracks.length > 0 && stream.lastTime > stream.firstTime ? stream : undefined;
+  }
+
+  /** Opens one source of a rule: a stream by name or a recording by path. */
+  async show(name: StreamName, source: string): Promise<Shown | undefined> {
+    const { clock, log, directory, find, openInput } = this.#options;
+    const text = expandVariables(source, { stream: name, now: clock.now() });
+    try {
+      if (!text.includes("/")) {
+        const other = streamName(text);
+        const found = other === "" || other === name ? undefined : await find(other);
+        return found && { stream: found.stream, name: other, leave: () => found.use?.[Symbol.dispose]() };
+      }
+      const file = text !== source && climbs(name) ? undefined : await latestFile(text);
+      const input = file === undefined ? undefined : openInput(file);
+      if (!input || file === undefined) return undefined;
+      const aside = directory.openAside(name, await input.open(), file);
+      return { stream: aside.stream, name: "recording", leave: () => void aside[Symbol.asyncDispose]() };
+    } catch (error) {
+      log.write("WARN", `What should be shown instead of an offline stream cannot be: ${messageOf(error)}`, { stream: name });
+      return undefined;
+    }
+  }
+
+  /** Tells the log and whoever listens. */
+  changed(kept: Kept, words: string): void {
+    this.#options.log.write("INFO", words, { stream: kept.name });
+    for (const run of this.#listeners) {
+      try {
+        run(kept.state());
+      } catch (error) {
+        this.#options.log.write("ERROR", `A listener of fallbacks failed: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #keep(kept: Kept): Kept {
+    this.#kept.set(kept.stream, kept);
+    return kept;
+  }
+
+  #watched(stream: Stream): boolean {
+    const uses = this.#uses.get(stream);
+    return uses !== undefined && (uses.count > 0 || this.clock.monotonic() - uses.since < watchedMs);
+  }
+
+  #tick(): void {
+    const now = this.clock.monotonic();
+    for (const [stream, kept] of this.#kept) {
+      const uses = this.#uses.get(stream);
+      const since = Math.max(uses?.since ?? 0, kept.begunAt);
+      if ((uses?.count ?? 0) === 0 && now - since >= idleMs) {
+        this.#kept.delete(stream);
+        kept.end();
+      } else kept.tick(now);
+    }
+  }
+}
