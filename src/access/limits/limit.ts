@@ -10,7 +10,7 @@ export type LimitRule = {
   readonly by: LimitBy;
   /** With `by: "address"`: how many bits of it count; left out, all. */
   readonly prefix?: { readonly ipv4?: number; readonly ipv6?: number };
-  /** Streams that it is for: names, `base+`, patterns with `*`, `#tag`. Left out: all. */
+  /** Streams that it is for: names (`live` is also `live+a`), `live+`, one `*` for any text, `#tag`, each with `!` before it for all but those. Left out: all. */
   readonly streams?: readonly string[];
   /** Viewers' sessions at the same time. */
   readonly sessions?: number;
@@ -42,12 +42,25 @@ export type LimitState = {
   readonly refused: number;
 };
 
+/** One measure of one limit, over all of its counters. */
+export type LimitSum = {
+  readonly name: string;
+  readonly measure: LimitState["measure"];
+  /** Of the counter that is fullest. */
+  readonly used: number;
+  readonly most: number;
+  /** Clients ever, as in `LimitState`. */
+  readonly refused: number;
+};
+
 /** The limits as the API, metrics and events see them. */
 export interface LimitBook {
   /** Rules by name; those of the configuration. */
   rules(): Readonly<Record<string, LimitRule>>;
   /** Counters in use. */
   states(): readonly LimitState[];
+  /** One for each measure of each rule, also where nothing is counted yet. */
+  sums(): readonly LimitSum[];
   /** Called when a limit closes or opens again. */
   onChange(run: (state: LimitState) => void): Disposable;
 }
