@@ -199,6 +199,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     journal,
     outbox,
     apiTokens: new ApiTokens({ store: store.apiTokens, clock, log }),
+    tokens,
     streamTags,
     reloadStatus: reloader.status,
     reload: reloader.reload,

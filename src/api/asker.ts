@@ -28,9 +28,15 @@ export function isLocal(peer: string, headers: Readonly<Record<string, string>>)
   if (!isLoopback(peer) || proxyHeaders.some((name) => name in headers)) return false;
   const host = headers["host"];
   if (host === undefined || !isOwnName(hostnameOf(host))) return false;
+  return !isForeignPage(headers);
+}
+
+/** True for what a browser sends for a page of another site. */
+export function isForeignPage(headers: Readonly<Record<string, string>>): boolean {
   const site = headers["sec-fetch-site"];
-  if (site !== undefined && site !== "same-origin" && site !== "none") return false;
-  return [headers["origin"], headers["referer"]].every((from) => from === undefined || isFrom(from, host));
+  if (site !== undefined && site !== "same-origin" && site !== "none") return true;
+  const host = headers["host"] ?? "";
+  return [headers["origin"], headers["referer"]].some((from) => from !== undefined && !isFrom(from, host));
 }
 
 function isLoopback(address: string): boolean {

@@ -4,6 +4,7 @@ import type { EventFeed } from "./events/feed.ts";
 import type { ApiTokens } from "./auth/api-tokens.ts";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
+import type { TokenVerifier } from "../access/tokens/verifier.ts";
 import type { Clock } from "../base/time.ts";
 import type { Configuration } from "../config/configuration.ts";
 import type { ReloadStatus } from "../config/reload/reload.ts";
@@ -29,6 +30,8 @@ export type ApiParts = {
   readonly metrics: Metrics;
   readonly streamTags: StreamTagBook;
   readonly apiTokens: ApiTokens;
+  /** Checks JWTs; those with the permission `admin` may use the API. */
+  readonly tokens: TokenVerifier;
   /** What became of the configuration's file. */
   readonly reloadStatus: () => ReloadStatus;
   /** Loads the configuration's file anew; false when there is none, or when it is wrong and the old one stays. */

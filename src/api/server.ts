@@ -10,8 +10,11 @@ import { answerText, callbackOf, findCommand } from "./command.ts";
 import { metricRoutes } from "./metrics.ts";
 import { EventSockets } from "./events/sockets.ts";
 import { Authorizer } from "./mist/authorize.ts";
-import { runCommand } from "./mist/calls.ts";
+import { callNames, runCommand } from "./mist/calls.ts";
+import { scopeOfCall } from "./mist/call-scopes.ts";
 import type { ApiParts } from "./parts.ts";
+import type { Principal } from "./principal.ts";
+import { includes } from "./rest/frame/mount.ts";
 import { type Bindings, closeRest, createRest } from "./rest/rest.ts";
 import { restRoutes } from "./rest/routes.ts";
 
@@ -126,12 +129,23 @@ async function answer(context: ApiContext, parts: ApiParts, authorizer: Authoriz
     });
   }
   if (!authorization.allowed) return send({ authorize: authorization.reply });
+  const low = Object.entries(command).find(([name, value]) => isTooLow(authorization.principal, name, value));
+  if (low) {
+    const [name, value] = low;
+    const words = `${name} needs the scope "${scopeOfCall(name, value)}"; ${authorization.principal?.name} has "${authorization.principal?.scope}"`;
+    return context.json({ LTS: 1, error: `${words}; nothing was done` }, 403, { ...cors, ...uncached });
+  }
   const minimal = url.pathname === "/api2" || Boolean(command["minimal"]);
   const quiet = minimal && !authorizer.hasAccounts() && command["authorize"] === undefined;
   const { reply, afterwards } = await runCommand(command, { parts, asker, minimal, authorize: quiet ? undefined : authorization.reply });
   if (command["logout"]) authorizer.logout(connection);
   for (const run of afterwards) outgoing.once("close", run);
   return send(reply);
+}
+
+/** Unknown members mean nothing, and need nothing. */
+function isTooLow(principal: Principal | undefined, name: string, value: unknown): boolean {
+  return callNames.includes(name) && !includes(principal?.scope ?? "read", scopeOfCall(name, value));
 }
 
 const page = `<!doctype html>

@@ -100,6 +100,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     journal,
     outbox,
     apiTokens: new ApiTokens({ store: memoryApiTokens(), clock, log }),
+    tokens: { verify: async () => ({ kind: "none" }), streamOf: () => undefined, onChange: () => new DisposableStack() },
     streamTags,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     reload: async (reason) => reloads.push(reason) > 0,

@@ -41,7 +41,7 @@ export class Attempts {
 }
 
 /** Who has one IPv6 address has 2^64 of them: such a network counts as one. Every other text stands for itself. */
-function network(address: string): string {
+export function network(address: string): string {
   const url = address.includes(":") ? `http://[${address}]/` : "";
   if (!URL.canParse(url)) return address;
   const [head = "", tail] = new URL(url).hostname.slice(1, -1).split("::");

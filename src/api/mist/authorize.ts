@@ -1,9 +1,14 @@
-import { createHash, createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
+import { isSluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time.ts";
+import type { Account } from "../../config/account.ts";
 import type { Configuration } from "../../config/configuration.ts";
+import { accountOf, mistPassword } from "../auth/accounts.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { sameText } from "../auth/passwords.ts";
 import type { Asker } from "../parts.ts";
-import { Attempts } from "./attempts.ts";
+import type { Principal } from "../principal.ts";
 
 /** A challenge is good in the hour in which it was made and in the next. */
 const windowMs = 3_600_000;
@@ -21,6 +26,8 @@ export type AuthorizeReply = {
 export type Authorization = {
   readonly allowed: boolean;
   readonly reply: AuthorizeReply;
+  /** Who it is, where it is allowed. */
+  readonly principal?: Principal;
   /** The `Authorization` header was wrong: the answer is 403. Seconds to wait, if any. */
   readonly refusedHeader?: { readonly retryAfter: number };
 };
@@ -35,7 +42,17 @@ export type AuthorizeRequest = {
   readonly header: string | undefined;
 };
 
-export type AuthorizerOptions = { readonly configuration: Configuration; readonly clock: Clock; readonly log: Log };
+export type AuthorizerOptions = {
+  readonly configuration: Configuration;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly authenticator: Authenticator;
+};
+
+/** A login that holds for a connection, as long as the account has the password that it was made with. */
+type Login = { readonly address: string; readonly name: string; readonly password: string };
+
+const local: Principal = { name: "local", kind: "local", scope: "admin" };
 
 /**
  * MistServer's login: password = md5(md5(plain) + challenge), in lower-case hex. It holds for the TCP connection until `logout`;
@@ -43,49 +60,58 @@ export type AuthorizerOptions = { readonly configuration: Configuration; readonl
  *
  * Better than MistServer's: the challenge cannot be computed by others and ends after two hours (MistServer's is the same all
  * day), attempts are limited, and the first account can only be made from this machine: else whoever finds a fresh server first
- * would own it.
+ * would own it. A bearer token, and a name and password by HTTP Basic, are taken from the header, too; they hold for one request.
  */
 export class Authorizer {
   readonly #configuration: Configuration;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #attempts: Attempts;
+  readonly #authenticator: Authenticator;
   readonly #secret: KeyObject = createSecretKey(randomBytes(32));
-  readonly #loggedIn = new WeakMap<object, string>();
+  readonly #loggedIn = new WeakMap<object, Login>();
 
-  constructor({ configuration, clock, log }: AuthorizerOptions) {
+  constructor({ configuration, clock, log, authenticator }: AuthorizerOptions) {
     this.#configuration = configuration;
     this.#clock = clock;
     this.#log = log;
-    this.#attempts = new Attempts(clock);
+    this.#authenticator = authenticator;
   }
 
-  /** Decides about one request. */
+  /** Decides about one request. What is shown counts before where it comes from: a program here with a token has the token's scope. */
   async authorize({ asker, connection, member, header }: AuthorizeRequest): Promise<Authorization> {
+    const shown = await this.#shown(header, asker.address);
+    if (shown) return shown;
     const hasAccounts = this.hasAccounts();
-    if (!hasAccounts && asker.local && (await this.#makeAccount(member))) {
-      return { allowed: true, reply: { status: "ACC_MADE", challenge: this.challenge(asker.address) } };
+    const free = asker.local && this.#configuration.settings.apiLocalAccess;
+    if (!hasAccounts && free && (await this.#makeAccount(member))) {
+      return { allowed: true, reply: { status: "ACC_MADE", challenge: this.challenge(asker.address) }, principal: local };
     }
     if (!hasAccounts) {
-      const error = "There is no account yet; make the first one from the server's own machine, or under `account` in the configuration.";
-      return { allowed: asker.local, reply: asker.local ? { status: "NOACC" } : { status: "NOACC", error } };
+      const { apiLocalAccess } = this.#configuration.settings;
+      const where = apiLocalAccess ? "from the server's own machine, or under" : "under";
+      const error = `There is no account yet; make the first one ${where} \`account\` in the configuration.`;
+      return free ? { allowed: true, reply: { status: "NOACC" }, principal: local } : { allowed: false, reply: { status: "NOACC", error } };
     }
-    if (asker.local) return { allowed: true, reply: { status: "OK", local: true } };
+    if (free) return { allowed: true, reply: { status: "OK", local: true }, principal: local };
 
     const given = credentials(header);
     if (given) {
       const wait = this.#check(given, asker.address);
-      if (wait === "right") return this.#login(connection, asker.address);
+      if (wait === "right") return this.#login(connection, asker.address, given.username);
       return { allowed: false, reply: this.#refusal(asker.address, wait), refusedHeader: { retryAfter: Math.ceil(wait / 1000) } };
     }
     const attempt = credentials(member);
     if (attempt) {
       const wait = this.#check(attempt, asker.address);
-      if (wait === "right") return this.#login(connection, asker.address);
+      if (wait === "right") return this.#login(connection, asker.address, attempt.username);
       this.logout(connection);
       return { allowed: false, reply: this.#refusal(asker.address, wait) };
     }
-    if (this.#loggedIn.get(connection) === asker.address) return { allowed: true, reply: { status: "OK" } };
+    const login = this.#loggedIn.get(connection);
+    const account = login && accountOf(this.#configuration.settings, login.name);
+    if (login?.address === asker.address && account && mistPassword(account) === login.password) {
+      return { allowed: true, reply: { status: "OK" }, principal: principalOf(login.name, account) };
+    }
     return { allowed: false, reply: this.#refusal(asker.address, 0) };
   }
 
@@ -106,9 +132,24 @@ export class Authorizer {
     return createHmac("sha256", this.#secret).update(`${window} ${address}`).digest("hex").slice(0, 32);
   }
 
-  #login(connection: object, address: string): Authorization {
-    this.#loggedIn.set(connection, address);
-    return { allowed: true, reply: { status: "OK" } };
+  /** A bearer token, or Basic. */
+  async #shown(header: string | undefined, address: string): Promise<Authorization | undefined> {
+    try {
+      const principal = await this.#authenticator.principalOf(header, address);
+      return principal && { allowed: true, reply: { status: "OK" }, principal };
+    } catch (error) {
+      if (!isSluiceError(error, "api.credentials") && !isSluiceError(error, "api.attempts")) throw error;
+      const reply = { status: "CHALL", challenge: this.challenge(address), error: error.message } as const;
+      return { allowed: false, reply, refusedHeader: { retryAfter: Math.ceil((error.retryAfterMs ?? 0) / 1000) } };
+    }
+  }
+
+  #login(connection: object, address: string, name: string): Authorization {
+    const account = accountOf(this.#configuration.settings, name);
+    const password = mistPassword(account);
+    if (!account || password === undefined) return { allowed: false, reply: this.#refusal(address, 0) };
+    this.#loggedIn.set(connection, { address, name, password });
+    return { allowed: true, reply: { status: "OK" }, principal: principalOf(name, account) };
   }
 
   #refusal(address: string, waitMs: number): AuthorizeReply {
@@ -118,20 +159,19 @@ export class Authorizer {
 
   /** "right", or the milliseconds to wait; while an address has to wait nothing is compared, so that nothing can be learnt. */
   #check(given: Credentials, address: string): "right" | number {
-    const wait = this.#attempts.waitMs(address);
+    const name = given.username;
+    const wait = this.#authenticator.waitMs(address, name);
     if (wait > 0) return wait;
-    const accounts = this.#configuration.settings.account;
-    const stored = Object.hasOwn(accounts, given.username) ? accounts[given.username]?.password : undefined;
+    const stored = mistPassword(accountOf(this.#configuration.settings, name));
     const window = Math.floor(this.#clock.now() / windowMs);
     // An unknown name costs the same comparisons as a wrong password.
     const right = [window, window - 1].map((time) => md5((stored ?? "") + this.#challengeOf(address, time)));
     const matches = right.map((hash) => sameText(hash, given.password.toLowerCase()));
     if (stored !== undefined && matches.includes(true)) {
-      this.#attempts.succeeded(address);
+      this.#authenticator.right(address, name);
       return "right";
     }
-    this.#attempts.failed(address);
-    this.#log.write("AUTH", "Wrong login at the API", { address });
+    this.#authenticator.wrong(address, name);
     return 0;
   }
 
@@ -168,9 +208,8 @@ function md5(text: string): string {
   return createHash("md5").update(text).digest("hex");
 }
 
-function sameText(left: string, right: string): boolean {
-  const [a, b] = [createHash("sha256").update(left).digest(), createHash("sha256").update(right).digest()];
-  return timingSafeEqual(a, b);
+function principalOf(name: string, { scope = "admin" }: Account): Principal {
+  return { name, kind: "account", scope };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createHash } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { SluiceError } from "../../base/errors.ts";
-import { askerOf } from "../asker.ts";
+import { askerOf, isForeignPage } from "../asker.ts";
 import type { Authorizer } from "../mist/authorize.ts";
 import type { ApiParts } from "../parts.ts";
 import type { Principal } from "../principal.ts";
@@ -66,24 +65,22 @@ export async function principalOf(
   authorizer: Authorizer,
 ): Promise<Principal> {
   const asker = askerOf(parts.peerAddress(incoming.socket), headers, parts.clientAddress);
-  const header = mistHeader(headers["authorization"], authorizer.challenge(asker.address));
-  const { allowed, reply, refusedHeader } = await authorizer.authorize({ asker, connection: incoming.socket, member: undefined, header });
-  if (allowed) return asker.local ? { name: "local", kind: "local", scope: "admin" } : { name: "account", kind: "account", scope: "admin" };
+  const header = headers["authorization"];
+  const { principal, reply, refusedHeader } = await authorizer.authorize({ asker, connection: incoming.socket, member: undefined, header });
+  if (principal) {
+    demandOwnPage(incoming, headers, principal);
+    return principal;
+  }
   const wait = refusedHeader?.retryAfter ?? 0;
   if (wait > 0) throw new SluiceError("api.attempts", reply.error ?? "Too many wrong attempts.", { retryAfterMs: wait * 1000 });
-  throw new SluiceError("api.credentials", reply.error ?? "This needs an account: send its name and password by HTTP Basic.");
+  throw new SluiceError("api.credentials", reply.error ?? "Send a bearer token, or an account's name and password by HTTP Basic.");
 }
 
-/** MistServer's login of a name and password that came by HTTP Basic; other headers as they are. */
-function mistHeader(header: string | undefined, challenge: string): string | undefined {
-  const encoded = /^basic\s+([a-z0-9+/=]+)\s*$/i.exec(header ?? "")?.[1];
-  if (encoded === undefined) return header;
-  const pair = Buffer.from(encoded, "base64").toString("utf8");
-  const colon = pair.indexOf(":");
-  const [username, password] = colon < 0 ? [pair, ""] : [pair.slice(0, colon), pair.slice(colon + 1)];
-  return `json ${JSON.stringify({ username, password: md5(md5(password) + challenge) })}`;
-}
-
-function md5(text: string): string {
-  return createHash("md5").update(text).digest("hex");
+/**
+ * A browser sends a name and password that it knows by itself, whichever page asks; a token it does not. So a foreign page changes
+ * nothing without a token.
+ */
+function demandOwnPage(incoming: IncomingMessage, headers: Readonly<Record<string, string>>, { kind }: Principal): void {
+  if (kind === "token" || incoming.method === "GET" || incoming.method === "HEAD" || !isForeignPage(headers)) return;
+  throw new SluiceError("api.scope", "A page of another site changes nothing here with an account; give it a bearer token");
 }
