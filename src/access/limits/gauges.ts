@@ -128,7 +128,9 @@ export class Gauges {
   }
 
   states(): readonly LimitState[] {
-    return this.all.flatMap((gauge) => [...gauge.tallies.values()].map((tally) => this.#state(gauge, tally)));
+    return this.all.flatMap((gauge) =>
+      [...gauge.tallies.values()].filter((tally) => !isIdle(gauge, tally, this.second)).map((tally) => this.#state(gauge, tally)),
+    );
   }
 
   sums(): readonly LimitSum[] {
