@@ -33,14 +33,14 @@ export function createTokenVerifier(options: {
   return verifier;
 }
 
-/** A token with a good signature. */
-type Signed = { readonly claims: Jwt["claims"]; readonly grants: readonly Permissions[] };
+/** What became of a signature; no grants: it is of no key that counts. `generation`: the keys that it was compared with. */
+type Examined = { readonly claims: Jwt["claims"]; readonly grants: readonly Permissions[]; readonly generation: number };
 
 class CachedVerifier implements OwnedTokenVerifier {
   readonly #clock: Clock;
   readonly #keys: KeySet;
   /** By the token's SHA-256, newest last; what is asked at the same time shares one answer. Holds only good ones once they are known. */
-  readonly #signed = new Map<string, Promise<Signed | undefined>>();
+  readonly #signed = new Map<string, Promise<Examined>>();
   readonly #listeners = new Set<() => void>();
   /** Counts changes of the keys: an answer that was found with older ones is not used. */
   #generation = 0;
@@ -63,13 +63,12 @@ class CachedVerifier implements OwnedTokenVerifier {
     if (this.#keys.empty || !looksLikeJwt(token)) return { kind: "none" };
     const id = hash("sha256", token, "base64url");
     for (;;) {
-      const generation = this.#generation;
       const found = this.#recall(id) ?? this.#examine(id, token);
       if (!found) return { kind: "none" };
-      const signed = await found;
+      const { claims, grants, generation } = await found;
       if (generation !== this.#generation) continue;
-      if (!signed) return { kind: "invalid", reason: "The token is not signed by a key that counts here." };
-      return checkClaims(signed.claims, signed.grants, use, use.at ?? this.#clock.now());
+      if (grants.length === 0) return { kind: "invalid", reason: "The token is not signed by a key that counts here." };
+      return checkClaims(claims, grants, use, use.at ?? this.#clock.now());
     }
   }
 
@@ -94,7 +93,7 @@ class CachedVerifier implements OwnedTokenVerifier {
     this.#listeners.clear();
   }
 
-  #recall(id: string): Promise<Signed | undefined> | undefined {
+  #recall(id: string): Promise<Examined> | undefined {
     const known = this.#signed.get(id);
     if (!known) return undefined;
     this.#signed.delete(id);
@@ -103,37 +102,46 @@ class CachedVerifier implements OwnedTokenVerifier {
   }
 
   /** Verifies a token that is not remembered; undefined when it is none. */
-  #examine(id: string, token: string): Promise<Signed | undefined> | undefined {
+  #examine(id: string, token: string): Promise<Examined> | undefined {
     const jwt = readJwt(token);
     if (!jwt) return undefined;
     const found = this.#find(token, jwt);
-    this.#signed.set(id, found);
-    const [oldest] = this.#signed.keys();
-    if (this.#signed.size > mostRemembered && oldest !== undefined) this.#signed.delete(oldest);
-    void found.then((signed) => {
-      if (!signed && this.#signed.get(id) === found) this.#signed.delete(id);
+    this.#remember(id, found);
+    void found.then(({ grants, generation }) => {
+      // Keys that came in between have made the map empty.
+      if (generation === this.#generation && grants.length > 0) this.#remember(id, found);
+      else if (this.#signed.get(id) === found) this.#signed.delete(id);
     });
     return found;
   }
 
-  async #find(token: string, jwt: Jwt): Promise<Signed | undefined> {
+  #remember(id: string, found: Promise<Examined>): void {
+    this.#signed.delete(id);
+    this.#signed.set(id, found);
+    const [oldest] = this.#signed.keys();
+    if (this.#signed.size > mostRemembered && oldest !== undefined) this.#signed.delete(oldest);
+  }
+
+  async #find(token: string, jwt: Jwt): Promise<Examined> {
     const found = await this.#tryKeys(token, jwt);
-    if (found || !this.#keys.mayCome(jwt.kid)) return found;
+    if (found.grants.length > 0 || !this.#keys.mayCome(jwt.kid)) return found;
     await this.#keys.refresh();
-    return await this.#tryKeys(token, jwt);
+    return found.generation === this.#generation ? found : await this.#tryKeys(token, jwt);
   }
 
   /** One key after the other. The same key in several entries is computed once, and has the permissions of all of them. */
-  async #tryKeys(token: string, { algorithm, kid, claims }: Jwt): Promise<Signed | undefined> {
+  async #tryKeys(token: string, { algorithm, kid, claims }: Jwt): Promise<Examined> {
+    const generation = this.#generation;
     const candidates = this.#keys.candidates(algorithm, kid);
     const tried = new Set<string>();
     for (const key of candidates) {
       if (tried.has(key.material)) continue;
       tried.add(key.material);
       if (!(await this.#signedBy(token, algorithm, key))) continue;
-      return { claims, grants: candidates.filter(({ material }) => material === key.material).map(({ permissions }) => permissions) };
+      const entries = candidates.filter(({ material }) => material === key.material);
+      return { claims, grants: entries.map(({ permissions }) => permissions), generation };
     }
-    return undefined;
+    return { claims, grants: [], generation };
   }
 
   async #signedBy(token: string, algorithm: string, { key }: TokenKey): Promise<boolean> {
