@@ -1,7 +1,9 @@
 import { SluiceError } from "../base/errors.ts";
 import type { StreamName } from "../base/stream-name.ts";
+import type { Clock } from "../base/time.ts";
 import type { Grant } from "./answers/grants.ts";
 import type { Flow } from "./history.ts";
+import type { Traits } from "./pick.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
 
 /** Milliseconds that a session outlives its last connection, and that a part of it counts as active. */
@@ -63,17 +65,31 @@ export class Entry {
   readonly id: string;
   /** Of the first connection. */
   readonly identity: Identity;
-  readonly ask: Ask;
+  /** With whom the next question is about it, and how it is asked: those of the first connection until fresher ones come. */
+  newest: Identity;
+  ask: Ask;
   readonly startedAt: number;
   state: SessionView["state"] = "checking";
   /** The question that is out: joins and `invalidate` wait for it. */
-  question: Promise<void> | undefined;
+  question: Promise<unknown> | undefined;
+  /** The last of the renewals that wait for each other. */
+  renewal: Promise<void> | undefined;
   /** True when the question that is out has to be asked once more, as rules have changed meanwhile. */
   stale = false;
   /** Monotonic ms of the next question: of `recheckEvery`, or when `ttl` is over. */
   recheckAt = Number.POSITIVE_INFINITY;
   /** Monotonic ms: from here on (`ttl` and `staleFor` are over) nobody is let in without a new answer. */
   goodUntil = Number.POSITIVE_INFINITY;
+  /** Monotonic ms: `expiresAt` of its answer; who watches is ended then. */
+  endsAt = Number.POSITIVE_INFINITY;
+  /** Monotonic ms: from here on it is asked about because of `endsAt`. */
+  renewAt = Number.POSITIVE_INFINITY;
+  /** True from when it has taken a place. */
+  seated = false;
+  /** Further ids by which it is found, oldest first; `Living` keeps them, and what follows. */
+  readonly aliases: string[] = [];
+  lastingAlias: string | undefined;
+  roamingKey: string | undefined;
   /** Monotonic ms of the answer that it lives by. */
   answeredAt = 0;
   /** That answer, when others live by it, too. */
@@ -86,7 +102,7 @@ export class Entry {
   seconds = 0;
   /** Where the session counts in the history: with its newest connection. */
   flow: Flow | undefined;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #parts = new Set<Part>();
   readonly #streams = new Map<string, Use>();
   readonly #protocols = new Map<string, Use>();
@@ -99,13 +115,14 @@ export class Entry {
   readonly #downMarks = new Float64Array(rateMarks);
   #ticks = 0;
 
-  constructor(id: string, identity: Identity, ask: Ask, startedAt: number, now: () => number) {
+  constructor(id: string, identity: Identity, ask: Ask, clock: Clock) {
     this.id = id;
     this.identity = identity;
+    this.newest = identity;
     this.ask = ask;
-    this.startedAt = startedAt;
-    this.#now = now;
-    this.#idleSince = now();
+    this.startedAt = clock.now();
+    this.#clock = clock;
+    this.#idleSince = clock.monotonic();
   }
 
   /** True while a connection is open. */
@@ -128,9 +145,27 @@ export class Entry {
     return this.#streams.get(stream)?.seconds ?? 0;
   }
 
-  watches(streams: ReadonlySet<StreamName>): boolean {
-    for (const stream of this.#streams.keys()) if (streams.has(stream)) return true;
-    return this.#streams.size === 0 && streams.has(this.identity.stream);
+  /** All that it can be picked by. */
+  traits(): Traits {
+    const { identity, newest } = this;
+    return {
+      ids: [this.id, ...this.aliases],
+      streams: this.#streams.size > 0 ? [...this.#streams.keys()] : [identity.stream],
+      tags: [...this.#tags],
+      users: [this.user],
+      tokens: [identity.token, newest.token],
+      addresses: [identity.address, newest.address, ...this.#hosts.keys()],
+    };
+  }
+
+  /** It is asked about with this from now on, if it is fresher: another token, or another address where the session may roam. */
+  refresh(identity: Identity, ask: Ask): boolean {
+    const { newest } = this;
+    const moved = this.roamingKey !== undefined && identity.address !== newest.address;
+    if (identity.madeToken || (identity.token === newest.token && !moved)) return false;
+    this.newest = identity;
+    this.ask = ask;
+    return true;
   }
 
   /** Adds a connection and counts the second in which it came. */
@@ -143,13 +178,13 @@ export class Entry {
     const part = new Part(this, flow, uses);
     this.#parts.add(part);
     this.flow = flow;
-    this.#mark(part, tick, this.#now());
+    this.#mark(part, tick, this.#clock.monotonic());
     return part;
   }
 
   leave(part: Part): void {
     if (!this.#parts.delete(part)) return;
-    const now = this.#now();
+    const now = this.#clock.monotonic();
     for (const use of part.uses) use.lastActive = now;
     if (this.#parts.size === 0) this.#idleSince = now;
     else if (this.flow === part.flow) for (const other of this.#parts) this.flow = other.flow;
@@ -186,14 +221,15 @@ export class Entry {
   }
 
   view(): SessionView {
-    const since = this.#now() - idleMs;
+    const unix = this.#clock.now() - this.#clock.monotonic();
+    const since = this.#clock.monotonic() - idleMs;
     const hosts = active(this.#hosts, since);
     const streams = active(this.#streams, since);
     return {
       id: this.id,
       type: this.identity.type,
       state: this.state,
-      token: this.identity.token,
+      token: this.newest.token,
       protocol: active(this.#protocols, since).join(",") || this.identity.protocol,
       host: hosts.length > 1 ? "::" : (hosts[0] ?? this.identity.address),
       stream: streams.length > 1 ? "" : (streams[0] ?? this.identity.stream),
@@ -206,12 +242,16 @@ export class Entry {
       downPerSecond: this.#rate(this.down, this.#downMarks),
       tags: [...this.#tags],
       user: this.user,
+      ...(Number.isFinite(this.goodUntil) && { expiresAt: Math.round(unix + this.goodUntil) }),
+      ...(Number.isFinite(this.recheckAt) && { recheckAt: Math.round(unix + this.recheckAt) }),
     };
   }
 
   end(): SessionEnd {
     const protocols = sorted(this.#protocols).filter(([name]) => name !== "HTTP");
-    return { ...this.view(), state: "ended", streams: sorted(this.#streams), protocols, hosts: sorted(this.#hosts) };
+    const { expiresAt: _expiresAt, recheckAt: _recheckAt, ...view } = this.view();
+    const lists = { streams: sorted(this.#streams), protocols, hosts: sorted(this.#hosts) };
+    return { ...view, token: this.identity.token, state: "ended", ...lists };
   }
 
   /** Bytes per second between the newest tick and the one 5 seconds before; in the first second, what there is. */

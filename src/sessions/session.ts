@@ -1,5 +1,6 @@
 import type { Limits, Scope, Verdict } from "../base/decision.ts";
 import type { SluiceError } from "../base/errors.ts";
+import type { SessionIdentity } from "../base/session-identity.ts";
 import type { StreamName } from "../base/stream-name.ts";
 
 /** Who a session is for; only viewers are asked about and can be refused. */
@@ -8,6 +9,8 @@ export type SessionType = "viewer" | "input" | "output" | "unspecified";
 /** What makes one viewer the same viewer (bit mask: 8 stream, 4 address, 2 token, 1 protocol), and where tokens live. */
 export type SessionSettings = {
   readonly sessionViewerMode: number;
+  /** For viewers in place of the mask, where it is set. */
+  readonly sessionIdentity?: SessionIdentity | undefined;
   readonly sessionInputMode: number;
   readonly sessionOutputMode: number;
   readonly sessionUnspecifiedMode: number;
@@ -116,6 +119,10 @@ export type SessionView = {
   readonly tags: readonly string[];
   /** Who the viewer is, as USER_NEW said; empty if it did not. */
   readonly user: string;
+  /** Unix milliseconds at which it ends, or lets nobody join any more, unless a new yes comes; absent when the yes has no end. */
+  readonly expiresAt?: number;
+  /** Unix milliseconds of the next question; absent when none is planned. */
+  readonly recheckAt?: number;
 };
 
 /** What an identity would meet if it joined now. */
@@ -213,10 +220,13 @@ export interface Sessions extends AsyncDisposable {
   get(id: string): SessionView | undefined;
   /** Sessions that live, and those that ended within the last 600 seconds. */
   list(): readonly SessionView[];
-  /** Asks again for each living viewer of exactly these streams, at once; forgets refusals. Resolves with how many sessions it touched, when all are answered. */
+  /**
+   * Asks again for each living viewer that is picked, at once; forgets refusals. A list: of exactly these streams. Resolves with how
+   * many sessions it touched, refused ones among them, when all are answered.
+   */
   invalidate(which: readonly StreamName[] | SessionPick): Promise<number>;
   /** Ends the sessions that the predicate picks; their connections close, USER_END follows. Gives their number. */
-  stop(pick: (session: SessionView) => boolean, reason: string): number;
+  stop(pick: SessionPick | ((session: SessionView) => boolean), reason: string): number;
   tag(id: string, tag: string): boolean;
   /** False when there is no such session, or it has no such tag. */
   untag(id: string, tag: string): boolean;
@@ -231,7 +241,10 @@ export interface Sessions extends AsyncDisposable {
   endOf(id: string): SessionEnd | undefined;
   /** Called for each viewer's session that was let in, before its connections go on. */
   onAdmit(run: (id: string) => void): Disposable;
-  /** Called for each viewer's session that was asked about and not let in, whatever the reason, before its connections are told. */
+  /**
+   * Called for each viewer's session that was asked about and not let in under its id, whatever the reason (also when it joins the
+   * session that its user has already), before its connections are told.
+   */
   onRefuse(run: (id: string) => void): Disposable;
   /** Called when a session of any type has been let in, and when its tags or its user may have changed. Who wants more asks for it by `get`. */
   onChange(run: (id: string, what: "begun" | "changed") => void): Disposable;

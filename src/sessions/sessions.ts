@@ -1,15 +1,19 @@
+import type { Verdict } from "../base/decision.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
-import { type Asked, Questions } from "./answers/questions.ts";
-import { Refusals } from "./answers/refusals.ts";
+import { lookEveryMs } from "./answers/answer-life.ts";
+import { type Checked, type Outcomes, Questions } from "./answers/questions.ts";
+import { markOf, Refusals } from "./answers/refusals.ts";
 import { takeCensus } from "./census.ts";
 import { Ended } from "./ended.ts";
 import { Entry, type Part } from "./entry.ts";
 import { History } from "./history.ts";
-import { sessionId, sessionMode } from "./identity.ts";
 import { Listeners } from "./listeners.ts";
+import { Living } from "./living.ts";
+import { Naming } from "./naming.ts";
+import { exactStreams, matcher, type Traits } from "./pick.ts";
 import { Places } from "./places.ts";
 import type {
   Ask,
@@ -50,8 +54,8 @@ export function createSessions(options: SessionsOptions): Sessions {
 
 class Registry implements Sessions {
   readonly #clock: Clock;
-  readonly #settings: () => SessionSettings;
-  readonly #live = new Map<string, Entry>();
+  readonly #naming: Naming;
+  readonly #living = new Living();
   readonly #refused: Refusals;
   readonly #places: PlaceKeeper;
   readonly #questions: Questions;
@@ -64,8 +68,6 @@ class Registry implements Sessions {
   readonly #over: Listeners<[end: SessionEnd, why: SluiceError]>;
   readonly #idle: Listeners<[stream: StreamName, counters: StreamCounters]>;
   readonly #ticker: Disposable;
-  /** Ids that were computed for an identity object: who passes the same object again pays for no hash. */
-  readonly #ids = new WeakMap<Identity, { readonly mode: number; readonly id: string }>();
   readonly #now: () => number;
   #closed = false;
 
@@ -73,7 +75,7 @@ class Registry implements Sessions {
     this.#clock = clock;
     this.#places = places;
     places.bind(({ id }, error) => {
-      const entry = this.#live.get(id);
+      const entry = this.#living.get(id);
       if (entry) this.#end(entry, error);
     });
     this.#admitted = new Listeners(log);
@@ -81,85 +83,88 @@ class Registry implements Sessions {
     this.#changed = new Listeners(log);
     this.#over = new Listeners(log);
     this.#idle = new Listeners(log);
-    this.#settings = settings;
+    this.#naming = new Naming(settings);
     this.#now = () => clock.monotonic();
     this.#refused = new Refusals(mostRefusals);
-    this.#questions = new Questions({ log, now: this.#now, places, refused: this.#refused, sessions: this.#asked() });
+    const [living, naming, refused, outcomes] = [this.#living, this.#naming, this.#refused, this.#outcomes()];
+    this.#questions = new Questions({ log, clock, places, refused, living, naming, outcomes });
     this.#history = new History(Math.floor(clock.monotonic() / 1000));
-    this.#ticker = clock.every(1000, () => this.#tick());
+    this.#ticker = clock.every(lookEveryMs, () => this.#tick());
   }
 
   async join(identity: Identity, ask: Ask): Promise<Part> {
-    const id = this.#idOf(identity);
+    let carried: Verdict | undefined;
     for (;;) {
       if (this.#closed) throw new SluiceError("access.ended", "The server is shutting down.");
-      const entry = this.#live.get(id);
+      // Each time anew: an answer may have said who the viewer is.
+      const id = this.#naming.idOf(identity);
+      const entry = this.#living.get(id) ?? this.#roaming(id, identity);
       if (entry?.question && entry.state === "checking") await entry.question;
-      else if (entry && (this.#now() < entry.goodUntil || (await this.#answered(entry)))) return this.#connect(entry, identity);
+      else if (entry && (this.#now() < entry.goodUntil || (await this.#answered(entry)))) return this.#connect(entry, identity, ask);
       else if (entry) continue;
       else if (identity.type === "viewer") {
-        const begun = await this.#begin(id, identity, ask);
+        const begun = await this.#begin(id, identity, ask, carried);
         // It may have been stopped in between; what it was let in by may be over, as nobody asks for a yes twice.
-        if (this.#live.get(id) === begun) return this.#connect(begun, identity);
+        if (begun.entry && this.#living.has(begun.entry)) return this.#connect(begun.entry, identity, ask);
+        if (!begun.entry) carried = begun.verdict;
       } else this.#admit(this.#create(id, identity, ask));
     }
   }
 
   standing(identity: Identity): Standing {
-    const id = this.#idOf(identity);
+    const id = this.#naming.idOf(identity);
     const now = this.#now();
     const viewer = identity.type === "viewer";
     const refusal = viewer ? this.#refused.get(id, now) : undefined;
     const grant = viewer ? this.#questions.granted(identity) : undefined;
-    return standingOf(id, { entry: this.#live.get(id), refusal, grant }, this.#clock);
+    return standingOf(id, { entry: this.#living.get(id), refusal, grant }, this.#clock);
   }
 
   get(id: string): SessionView | undefined {
-    const live = this.#live.get(id);
+    const live = this.#living.get(id);
     if (live) return live.view();
     const refusal = this.#refused.get(id, this.#now());
     if (!refusal) return this.#ended.find(id);
-    const { stream, protocol, address, startedAt } = refusal;
-    const nothing = { seconds: 0, positionMs: 0, up: 0, down: 0, upPerSecond: 0, downPerSecond: 0, tags: [], user: "" };
+    const { stream, protocol, address, startedAt, user } = refusal;
+    const nothing = { seconds: 0, positionMs: 0, up: 0, down: 0, upPerSecond: 0, downPerSecond: 0, tags: [], user };
     return { id, type: "viewer", state: "denied", token: "", protocol, host: address, stream, startedAt, ...nothing };
   }
 
   list(): readonly SessionView[] {
-    return [...this.#ended.list(), ...[...this.#live.values()].map((entry) => entry.view())];
+    return [...this.#ended.list(), ...[...this.#living.values()].map((entry) => entry.view())];
   }
 
   async renew(id: string, identity: Identity, ask: Ask): Promise<void> {
-    const entry = this.#live.get(id);
-    if (entry?.state !== "accepted" || entry.identity.stream !== identity.stream)
-      throw new SluiceError("access.unknown", "There is no such session.");
-    await this.#questions.renew(entry, ask);
+    const entry = this.#living.get(id);
+    const renewable = entry?.state === "accepted" && entry.identity.type === "viewer" && entry.identity.stream === identity.stream;
+    if (!renewable) throw new SluiceError("access.unknown", "There is no such session.");
+    await this.#questions.renew(entry, identity, ask);
   }
 
   async invalidate(which: readonly StreamName[] | SessionPick): Promise<number> {
-    const wanted = new Set("length" in which ? which : which.streams);
-    const forgotten = this.#refused.forget(wanted);
-    this.#questions.forget(wanted);
-    const touched = [...this.#live.values()].filter((entry) => entry.identity.type === "viewer" && entry.watches(wanted));
+    const exact = "length" in which;
+    const picked = exact ? exactStreams(which) : matcher(which);
+    const refused = exact ? picked : matcher({ ...which, tokens: (which.tokens ?? []).map(markOf) });
+    const forgotten = this.#refused.forget(refused);
+    this.#questions.forget(picked);
+    const touched = [...this.#living.values()].filter((entry) => entry.identity.type === "viewer" && picked(entry.traits()));
     await this.#questions.recheckAll(touched);
     return forgotten + touched.length;
   }
 
-  stop(pick: (session: SessionView) => boolean, reason: string): number {
-    const picked = [...this.#live.values()].filter((entry) => entry.state === "accepted" && pick(entry.view()));
+  stop(pick: SessionPick | ((session: SessionView) => boolean), reason: string): number {
+    const fits = typeof pick === "function" ? (entry: Entry) => pick(entry.view()) : pickedBy(matcher(pick));
+    const picked = [...this.#living.values()].filter((entry) => entry.state === "accepted" && fits(entry));
     for (const entry of picked) this.#end(entry, new SluiceError("access.ended", reason));
     return picked.length;
   }
 
   tag(id: string, tag: string): boolean {
-    const done = this.#live.get(id)?.tag(tag) ?? false;
-    if (done) this.#changed.tell(id, "changed");
-    return done;
+    return this.#mark(id, (entry) => entry.tag(tag));
   }
 
   untag(id: string, tag: string): boolean {
-    const done = this.#live.get(id)?.untag(tag) ?? false;
-    if (done) this.#changed.tell(id, "changed");
-    return done;
+    return this.#mark(id, (entry) => entry.untag(tag));
   }
 
   totals(query: Parameters<Sessions["totals"]>[0]): ReturnType<Sessions["totals"]> {
@@ -177,7 +182,7 @@ class Registry implements Sessions {
   }
 
   census(): SessionCensus {
-    return takeCensus(this.#live.values(), this.#ended.size, this.#book);
+    return takeCensus(this.#living.values(), this.#ended.size, this.#book);
   }
 
   knownStreams(): readonly StreamName[] {
@@ -185,7 +190,7 @@ class Registry implements Sessions {
   }
 
   endOf(id: string): SessionEnd | undefined {
-    const entry = this.#live.get(id);
+    const entry = this.#living.get(id);
     return entry?.state === "accepted" ? entry.end() : undefined;
   }
 
@@ -215,30 +220,27 @@ class Registry implements Sessions {
     this.stop(() => true, "The server is shutting down.");
   }
 
-  #idOf(identity: Identity): string {
-    const mode = sessionMode(identity.type, this.#settings());
-    const known = this.#ids.get(identity);
-    if (known?.mode === mode) return known.id;
-    const id = sessionId(identity, mode);
-    this.#ids.set(identity, { mode, id });
-    return id;
-  }
-
   #create(id: string, identity: Identity, ask: Ask): Entry {
-    const entry = new Entry(id, identity, ask, this.#clock.now(), this.#now);
-    this.#live.set(id, entry);
+    const entry = new Entry(id, identity, ask, this.#clock);
+    this.#living.add(entry);
     return entry;
   }
 
-  /** What questions may do with sessions. */
-  #asked(): Asked {
+  /** The session of a client that has come to another address, where its answer says that it may. */
+  #roaming(id: string, identity: Identity): Entry | undefined {
+    if (!this.#living.anyRoaming || identity.madeToken || this.#refused.get(id, this.#now())) return undefined;
+    const entry = this.#living.roaming(this.#naming.roamingId(identity));
+    if (entry) this.#living.alias(entry, id);
+    return entry;
+  }
+
+  /** What answers do to sessions. */
+  #outcomes(): Outcomes {
     const closed = (): boolean => this.#closed;
     return {
-      lives: (entry) => this.#live.get(entry.id) === entry,
-      all: () => this.#live.values(),
       admit: (entry) => this.#admit(entry),
       drop: (entry) => {
-        this.#live.delete(entry.id);
+        this.#living.delete(entry);
         this.#denied.tell(entry.id);
       },
       end: (entry, error) => this.#end(entry, error),
@@ -249,6 +251,13 @@ class Registry implements Sessions {
     };
   }
 
+  #mark(id: string, change: (entry: Entry) => boolean): boolean {
+    const entry = this.#living.get(id);
+    if (!entry || !change(entry)) return false;
+    this.#changed.tell(entry.id, "changed");
+    return true;
+  }
+
   #admit(entry: Entry): void {
     entry.state = "accepted";
     entry.question = undefined;
@@ -256,34 +265,37 @@ class Registry implements Sessions {
     this.#changed.tell(entry.id, "begun");
   }
 
-  #connect(entry: Entry, identity: Identity): Part {
+  #connect(entry: Entry, identity: Identity, ask: Ask): Part {
+    const ends = entry.goodUntil < Number.POSITIVE_INFINITY || entry.recheckAt < Number.POSITIVE_INFINITY;
+    if (identity !== entry.newest && (ends || entry.roamingKey) && entry.refresh(identity, ask)) this.#questions.refreshed(entry);
     const flow = this.#history.flow(identity.stream, identity.protocol, identity.type);
     const part = entry.join(identity, flow, this.#history.second);
     this.#book.enter(identity.stream, entry, flow);
     return part;
   }
 
-  /** Refuses whom a no still holds, else asks. Gives the session that was let in; throws when it was not. */
-  async #begin(id: string, identity: Identity, ask: Ask): Promise<Entry> {
-    const refusal = this.#refused.get(id, this.#now());
-    if (refusal) throw new SluiceError("access.denied", refusal.reason);
-    const known = this.#questions.known(identity);
+  /** Refuses whom a no still holds, else asks. Rejects when the client is not let in. */
+  async #begin(id: string, identity: Identity, ask: Ask, carried: Verdict | undefined): Promise<Checked> {
+    const now = this.#now();
+    const refusal = this.#refused.get(id, now);
+    if (refusal) throw this.#refused.errorOf(id, refusal, now);
+    const known = this.#questions.known(identity, id);
     const entry = this.#create(id, identity, ask);
-    entry.question = this.#questions.check(entry, known);
-    await entry.question;
-    return entry;
+    const question = this.#questions.check(entry, known, carried);
+    entry.question = question;
+    return await question;
   }
 
   /** Waits for a new answer on a session whose yes is over. False when it may not go on. */
   async #answered(entry: Entry): Promise<boolean> {
     await (entry.question ?? this.#questions.recheck(entry));
-    return this.#live.get(entry.id) === entry;
+    return this.#living.has(entry);
   }
 
   #end(entry: Entry, error: SluiceError): void {
-    this.#live.delete(entry.id);
+    this.#living.delete(entry);
     this.#questions.ended(entry);
-    this.#places.free(entry);
+    if (entry.seated) this.#places.free(entry);
     const end = entry.end();
     entry.state = "ended";
     this.#ended.add(end, this.#now());
@@ -298,23 +310,27 @@ class Registry implements Sessions {
     const second = Math.floor(this.#now() / 1000);
     if (second <= this.#history.second) return;
     for (const flow of this.#history.flows()) flow.sessions = 0;
-    for (const entry of this.#live.values()) {
+    for (const entry of this.#living.values()) {
       const counts = entry.identity.type === "viewer" || entry.connected;
       if (entry.flow && counts && entry.state === "accepted") entry.flow.sessions++;
     }
     this.#history.advance(second);
-    for (const entry of this.#live.values()) entry.tick(second, this.#now());
+    for (const entry of this.#living.values()) entry.tick(second, this.#now());
   }
 
   #tick(): void {
     this.#advance();
     const now = this.#now();
-    for (const entry of this.#live.values()) {
+    for (const entry of this.#living.values()) {
       if (entry.state !== "accepted") continue;
       if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
       else this.#questions.look(entry, now);
     }
-    this.#questions.expire(now);
+    this.#questions.forgetOld(now);
     this.#ended.expire(now);
   }
+}
+
+function pickedBy(fits: (traits: Traits) => boolean): (entry: Entry) => boolean {
+  return (entry) => fits(entry.traits());
 }

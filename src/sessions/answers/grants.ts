@@ -1,10 +1,13 @@
 import type { Verdict } from "../../base/decision.ts";
 import type { StreamName } from "../../base/stream-name.ts";
+import type { Traits } from "../pick.ts";
 import type { Identity } from "../session.ts";
 
 /** An answer that holds for every session of one token, user or address on one stream. Times are monotonic milliseconds. */
 export type Grant = {
   readonly stream: StreamName;
+  readonly token: string;
+  readonly address: string;
   readonly verdict: Verdict;
   /** When the answer came. */
   readonly at: number;
@@ -57,7 +60,16 @@ export class Grants {
     if (before) this.#drop(before);
     const token = verdict.scope === "user" ? userTokenKey(who) : undefined;
     const keys = [...new Set([key, ...(before?.keys ?? []), ...(token === undefined ? [] : [token])])];
-    const grant: Grant = { stream: who.stream, verdict, keys, ...life, holders: new Set(), question: undefined };
+    const grant: Grant = {
+      stream: who.stream,
+      token: who.token,
+      address: who.address,
+      verdict,
+      keys,
+      ...life,
+      holders: new Set(),
+      question: undefined,
+    };
     for (const one of keys) this.#kept.set(one, grant);
     if (this.#kept.size > this.#most) for (const oldest of this.#kept.values()) return (this.#drop(oldest), grant);
     return grant;
@@ -79,8 +91,13 @@ export class Grants {
     if (grant.holders.size === 0 && grant.until === Number.POSITIVE_INFINITY) this.#drop(grant);
   }
 
-  forget(streams: ReadonlySet<StreamName>): void {
-    for (const grant of new Set(this.#kept.values())) if (streams.has(grant.stream)) this.#drop(grant);
+  /** Forgets the answers that were given to somebody who is picked. */
+  forget(picked: (traits: Traits) => boolean): void {
+    for (const grant of new Set(this.#kept.values())) {
+      const { stream, token, address, verdict } = grant;
+      const who = { streams: [stream], tokens: [token], addresses: [address], users: [verdict.user ?? ""] };
+      if (picked({ ...who, ids: [...grant.holders], tags: [] })) this.#drop(grant);
+    }
   }
 
   expire(now: number): void {

@@ -1,9 +1,13 @@
 import type { Allow, Deny, Verdict } from "../../base/decision.ts";
 import { messageOf, SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { Clock } from "../../base/time.ts";
 import type { Entry } from "../entry.ts";
-import type { Identity, PlaceKeeper } from "../session.ts";
-import { failureMs, lifeOfNo, lifeOfYes } from "./answer-life.ts";
+import type { Living } from "../living.ts";
+import type { Naming } from "../naming.ts";
+import type { Traits } from "../pick.ts";
+import type { Ask, Identity, PlaceKeeper } from "../session.ts";
+import { expiredWords, failureMs, inTime, lifeOfNo, lifeOfYes, lookEveryMs, waitOf } from "./answer-life.ts";
 import { atMost, Due } from "./due.ts";
 import { type Grant, Grants } from "./grants.ts";
 import type { Refusals } from "./refusals.ts";
@@ -13,30 +17,31 @@ const mostQuestions = 64;
 /** Milliseconds between two looks for answers that nobody needs any more. */
 const sweepMs = 60_000;
 
-/** What questions need of the sessions that they are about. */
-export interface Asked {
-  /** True while the session is in the directory. */
-  lives(entry: Entry): boolean;
-  all(): Iterable<Entry>;
+/** What answers do to sessions. */
+export interface Outcomes {
   /** The session is let in. */
   admit(entry: Entry): void;
-  /** The session was asked about and is not let in. */
+  /** The session was asked about and is not let in under this id. */
   drop(entry: Entry): void;
   /** Ends a session that was let in. */
   end(entry: Entry, error: SluiceError): void;
-  /** Its user or its tags may be others now. */
+  /** Its user, its tags or its end may be others now. */
   changed(entry: Entry): void;
   readonly closed: boolean;
 }
 
 export type QuestionsOptions = {
   readonly log: Log;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly places: PlaceKeeper;
   readonly refused: Refusals;
-  readonly sessions: Asked;
+  readonly living: Living;
+  readonly naming: Naming;
+  readonly outcomes: Outcomes;
 };
+
+/** What came of the first question: the session to join, or an answer with which to look for it once more. */
+export type Checked = { readonly entry: Entry } | { readonly entry?: undefined; readonly verdict: Verdict };
 
 /** Asks about sessions, once for each, and does what the answers say: lets in, plans the next question, refuses, ends. */
 export class Questions {
@@ -50,43 +55,83 @@ export class Questions {
     this.#options = options;
   }
 
+  get #now(): number {
+    return this.#options.clock.monotonic();
+  }
+
   /** The answer with a scope that holds for this client. Throws "access.denied" when that is a no. */
-  known(identity: Identity): Grant | undefined {
+  known(identity: Identity, id: string): Grant | undefined {
     const known = this.granted(identity);
-    if (known?.verdict.kind === "deny") throw new SluiceError("access.denied", known.verdict.reason);
-    return known;
+    if (known?.verdict.kind !== "deny") return known;
+    const wait = waitOf(known.verdict, this.#options.log);
+    const left = wait === undefined ? undefined : Math.max(known.at + wait, this.#now) - this.#now || known.until - this.#now;
+    throw this.#options.refused.error(id, known.verdict.reason, left, this.#now);
   }
 
   /** The answer with a scope that holds for this client, yes or no. */
   granted(identity: Identity): Grant | undefined {
-    return this.#grants.find(identity, "", this.#options.now());
+    return this.#grants.find(identity, this.#options.naming.userOf(identity), this.#now);
   }
 
-  /** Asks about a new session, or takes what holds for it already. Rejects when it is not let in. */
-  async check(entry: Entry, known: Grant | undefined): Promise<void> {
-    const { sessions, places } = this.#options;
+  /**
+   * Asks about a new session, or takes what holds for it already: an answer with a scope, or `carried`, one that was given to the
+   * same client under another id. Rejects when it is not let in.
+   */
+  async check(entry: Entry, grant: Grant | undefined, carried: Verdict | undefined): Promise<Checked> {
+    const { outcomes, places, naming } = this.#options;
+    const namedFor = naming.userOf(entry.identity);
+    let held = grant;
+    let given = carried ?? grant?.verdict;
     let verdict: Verdict;
-    let held = known;
     try {
       do {
-        if (entry.stale) held = undefined;
+        if (entry.stale) held = given = undefined;
         entry.stale = false;
-        verdict = await entry.ask(entry.id, true, held?.verdict);
-      } while (entry.stale && !sessions.closed);
-      if (sessions.closed) throw new SluiceError("access.ended", "The server is shutting down.");
-      if (verdict.kind === "deny") {
-        this.#refuse(entry, verdict);
-        throw new SluiceError("access.denied", verdict.reason);
+        verdict = inTime(await entry.ask(entry.id, true, given), this.#options.clock.now());
+        if (verdict.kind === "allow") await this.#rival(entry, verdict);
+      } while (entry.stale && !outcomes.closed);
+      if (outcomes.closed) throw new SluiceError("access.ended", "The server is shutting down.");
+      if (verdict.kind === "deny") throw this.#refuse(entry, verdict);
+      const name = naming.named(entry.identity, verdict.user);
+      const other = name === undefined ? undefined : this.#options.living.get(name);
+      if (name !== undefined && other !== entry) {
+        // Its id was made for one user, and the answer names another: it is no session of the first one.
+        if (namedFor !== "") return (outcomes.drop(entry), { verdict });
+        if (other) return (outcomes.drop(entry), this.#adopt(other, entry, verdict));
+        this.#options.living.alias(entry, name, true);
       }
-      entry.user = verdict.user ?? "";
+      entry.user = verdict.user ?? namedFor;
       places.take(entry, verdict.limits);
+      entry.seated = true;
     } catch (error) {
-      sessions.drop(entry);
+      outcomes.drop(entry);
       throw error;
     }
     // Nothing was awaited since the place was taken: nobody can have taken it twice.
-    sessions.admit(entry);
+    outcomes.admit(entry);
     this.#plan(entry, verdict, verdict === held?.verdict ? held : undefined);
+    return { entry };
+  }
+
+  /** Waits while another session of the user that the answer names is asked about: only one of them can be the user's. */
+  async #rival(entry: Entry, { user }: Allow): Promise<void> {
+    const { naming, living } = this.#options;
+    if (naming.userOf(entry.identity) !== "") return;
+    const name = naming.named(entry.identity, user);
+    for (let other = name && living.get(name); other && other !== entry && other.state === "checking"; other = living.get(name ?? "")) {
+      await other.question?.catch(() => undefined);
+    }
+  }
+
+  /** The client belongs to a session that lives: of both answers the one that ends later is the session's. */
+  #adopt(other: Entry, { identity, ask }: Entry, verdict: Allow): Checked {
+    const now = this.#now;
+    const { until } = lifeOfYes(verdict, now, { now, unix: this.#options.clock.now() }, this.#options.log);
+    if (until >= other.goodUntil) {
+      other.refresh(identity, ask);
+      this.#plan(other, verdict, undefined);
+    }
+    return { entry: other };
   }
 
   /** Asks again about a session. Who was let in stays connected meanwhile. Never rejects. */
@@ -95,9 +140,10 @@ export class Questions {
     if (entry.question) {
       entry.stale = true;
       await entry.question.catch(() => undefined);
-      return;
+      // A question that was a renewal's and got a no says nothing about the session.
+      if (!entry.stale || !this.#lives(entry)) return;
     }
-    entry.question = this.#askAgain(entry);
+    entry.question ??= this.#askAgain(entry);
     await entry.question;
   }
 
@@ -106,11 +152,40 @@ export class Questions {
     await atMost(mostQuestions, entries, (entry) => this.recheck(entry));
   }
 
-  /** Brings a new yes to a session. Rejects with "access.denied". */
-  async renew(entry: Entry, ask: Entry["ask"]): Promise<void> {
-    const verdict = await ask(entry.id, false);
-    if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
-    if (this.#options.sessions.lives(entry)) this.#plan(entry, verdict, undefined);
+  /**
+   * Brings a fresh identity to a session, one after the other. A yes makes it another name of the session, and its life the
+   * session's. Rejects with "access.denied", which leaves the session as it is, or with "access.ended".
+   */
+  renew(entry: Entry, identity: Identity, ask: Ask): Promise<void> {
+    const before = entry.renewal ?? Promise.resolve();
+    const renewal = before.then(() => this.#renew(entry, identity, ask));
+    const settled = renewal.catch(() => undefined);
+    entry.renewal = settled;
+    void settled.then(() => {
+      if (entry.renewal === settled) entry.renewal = undefined;
+    });
+    return renewal;
+  }
+
+  async #renew(entry: Entry, identity: Identity, ask: Ask): Promise<void> {
+    while (entry.question) await entry.question.catch(() => undefined);
+    if (!this.#lives(entry)) throw gone();
+    const { naming, living, refused, log, clock, outcomes } = this.#options;
+    const question = this.#ask(entry, ask);
+    entry.question = question;
+    const verdict = inTime(await question, clock.now());
+    entry.question = undefined;
+    if (!this.#lives(entry)) throw gone();
+    if (verdict.kind === "deny") {
+      throw refused.error("", verdict.reason, waitOf(verdict, log), this.#now);
+    }
+    const stranger = verdict.user && naming.named(identity, verdict.user) !== undefined && entry.user !== "" && verdict.user !== entry.user;
+    if (stranger) throw new SluiceError("access.denied", "This token is another user's.");
+    living.alias(entry, naming.idOf(identity));
+    entry.newest = identity;
+    entry.ask = ask;
+    this.#plan(entry, verdict, undefined);
+    outcomes.changed(entry);
   }
 
   /** The session is over: it has no questions any more. */
@@ -119,22 +194,38 @@ export class Questions {
     if (entry.grant) this.#grants.release(entry.grant, entry.id);
   }
 
-  /** Drops answers with a scope on these streams. */
-  forget(streams: ReadonlySet<string>): void {
-    this.#grants.forget(streams);
+  /** Drops answers with a scope of who is picked. */
+  forget(picked: (traits: Traits) => boolean): void {
+    this.#grants.forget(picked);
   }
 
-  /** Once a second, for each session that was let in. */
+  /** Somebody has joined with a fresher token: an answer that is about to end is asked for once more. */
+  refreshed(entry: Entry): void {
+    if (this.#now >= entry.renewAt && this.#now < entry.endsAt) entry.recheckAt = Math.min(entry.recheckAt, this.#now);
+  }
+
+  /** Once in `lookEveryMs`, for each session that was let in. */
   look(entry: Entry, now: number): void {
+    if (entry.endsAt - now < lookEveryMs) this.#options.clock.after(Math.max(0, entry.endsAt - now), () => this.#expire(entry));
     if (now >= entry.recheckAt && !entry.question) this.#due.add(entry);
   }
 
-  /** Once a second: forgets what holds no more. */
-  expire(now: number): void {
+  /** As often: forgets what holds no more. */
+  forgetOld(now: number): void {
     this.#options.refused.expire(now);
     if (now < this.#sweepAt) return;
     this.#sweepAt = now + sweepMs;
     this.#grants.expire(now);
+  }
+
+  /** No new yes has come in time. */
+  #expire(entry: Entry): void {
+    if (!this.#lives(entry) || this.#now < entry.endsAt) return;
+    this.#options.outcomes.end(entry, this.#refuse(entry, { kind: "deny", reason: expiredWords, denyFor: failureMs }));
+  }
+
+  #lives(entry: Entry): boolean {
+    return this.#options.living.has(entry);
   }
 
   async #askAgain(entry: Entry): Promise<void> {
@@ -155,16 +246,16 @@ export class Questions {
       if (grant?.question === question) grant.question = undefined;
     }
     entry.question = undefined;
-    if (this.#options.sessions.lives(entry)) this.#settle(entry, verdict, held);
+    if (this.#lives(entry)) this.#settle(entry, inTime(verdict, this.#options.clock.now()), held);
   }
 
-  /** The answer, asked for until it is newer than the last `invalidate`. Never rejects. */
-  async #ask(entry: Entry): Promise<Verdict> {
+  /** The answer, asked for until it is newer than the last `invalidate`; a no to a renewal may be older. Never rejects. */
+  async #ask(entry: Entry, renewal?: Ask): Promise<Verdict> {
     try {
       for (;;) {
         entry.stale = false;
-        const verdict = await entry.ask(entry.id, false);
-        if (!entry.stale || !this.#options.sessions.lives(entry)) return verdict;
+        const verdict = await (renewal ?? entry.ask)(entry.id, false);
+        if (!entry.stale || !this.#lives(entry) || (renewal && verdict.kind === "deny")) return verdict;
       }
     } catch (error) {
       return { kind: "deny", reason: messageOf(error), failed: true };
@@ -172,58 +263,84 @@ export class Questions {
   }
 
   #settle(entry: Entry, verdict: Verdict, held: Grant | undefined): void {
-    if (verdict.kind === "allow") return this.#plan(entry, verdict, held);
-    const { log, sessions } = this.#options;
-    const now = this.#options.now();
+    const { log, outcomes, naming } = this.#options;
+    if (verdict.kind === "allow") {
+      const name = naming.named(entry.newest, verdict.user);
+      if (name === undefined || verdict.user === entry.user) return this.#plan(entry, verdict, held);
+      if (entry.user !== "") return outcomes.end(entry, new SluiceError("access.ended", "The viewer is another user now."));
+      this.#options.living.alias(entry, name, true);
+      return this.#plan(entry, verdict, held);
+    }
+    const now = this.#now;
     if (verdict.failed && now < entry.goodUntil) {
       log.write("WARN", "USER_NEW failed for a session that was let in before; it goes on", { stream: entry.identity.stream });
       entry.recheckAt = Math.min(now + failureMs, entry.goodUntil);
       return;
     }
-    this.#refuse(entry, verdict);
-    sessions.end(entry, new SluiceError("access.denied", verdict.reason));
+    outcomes.end(entry, this.#refuse(entry, verdict));
   }
 
   /** A fresh answer that another session of the same scope has got since. */
-  #newerGrant({ grant, identity, user, answeredAt }: Entry): Grant | undefined {
+  #newerGrant({ grant, newest, user, answeredAt }: Entry): Grant | undefined {
     if (!grant) return undefined;
-    const now = this.#options.now();
-    const found = this.#grants.find(identity, user, now);
+    const now = this.#now;
+    const found = this.#grants.find(newest, user, now);
     return found && found !== grant && found.at >= answeredAt && now < found.freshUntil ? found : undefined;
   }
 
   /** The life of a yes. `held`: the answer that others have got; a new one with a scope is kept for them. */
   #plan(entry: Entry, verdict: Allow, held: Grant | undefined): void {
-    const { log, places, sessions } = this.#options;
-    const { user, tags = [] } = verdict;
-    const now = this.#options.now();
-    if (user !== undefined || tags.length > 0) sessions.changed(entry);
-    const life = lifeOfYes(verdict, held?.at ?? now, now, log);
+    const { log, places, outcomes, clock, living, naming } = this.#options;
+    const { user, tags = [], roams } = verdict;
+    const now = this.#now;
+    if (user !== undefined || tags.length > 0) outcomes.changed(entry);
+    const life = lifeOfYes(verdict, held?.at ?? now, { now, unix: clock.now() }, log, entry);
     entry.answeredAt = life.at;
     entry.goodUntil = life.until;
+    entry.endsAt = life.endsAt;
+    entry.renewAt = life.renewAt;
     entry.recheckAt = life.recheckAt;
-    if (user !== undefined) places.move(entry, user);
+    if (user !== undefined && user !== entry.user) places.move(entry, user);
     for (const tag of tags) {
       if (!entry.tag(tag)) log.write("WARN", "A session has no room for another tag", { stream: entry.identity.stream });
     }
-    const grant = held ?? this.#grants.keep(entry.identity, verdict, life);
+    living.roam(entry, roams ? naming.roamingId(entry.newest) : undefined);
+    const grant = held ?? this.#grants.keep(entry.newest, verdict, life);
     if (grant) this.#grants.hold(grant, entry.id);
     if (entry.grant && entry.grant !== grant) this.#grants.release(entry.grant, entry.id);
     entry.grant = grant;
   }
 
-  /** Remembers a no, and ends who watches under its scope. */
-  #refuse(entry: Entry, verdict: Deny): void {
-    const { log, refused, sessions } = this.#options;
+  /** Remembers a no, and ends who watches under its scope. Gives the error for the session's own connections. */
+  #refuse(entry: Entry, verdict: Deny): SluiceError {
+    const { log, refused, living } = this.#options;
     const { reason, failed } = verdict;
     const life = lifeOfNo(verdict, log);
-    const at = this.#options.now();
-    if (life > 0) refused.add(entry.id, entry.identity, reason, entry.startedAt, at + life);
-    const grant = failed ? undefined : this.#grants.keep(entry.identity, verdict, { at, freshUntil: at + life, until: at + life });
-    if (!grant) return;
-    for (const other of [...sessions.all()]) {
-      const meant = other !== entry && other.state === "accepted" && other.identity.type === "viewer";
-      if (meant && this.#grants.covers(grant, other.identity, other.user)) sessions.end(other, new SluiceError("access.denied", reason));
+    const wait = waitOf(verdict, log);
+    const at = this.#now;
+    const names = [entry.id, ...entry.aliases];
+    if (entry.state === "accepted") refused.cut(names, entry.positionMs, at);
+    if (life > 0) {
+      const { id, startedAt } = entry;
+      const retryAt = wait === undefined ? undefined : at + wait;
+      refused.add(names, entry.newest, { id, reason, startedAt, until: at + life, retryAt, user: verdict.user ?? entry.user });
     }
+    const grant = failed ? undefined : this.#grants.keep(entry.newest, verdict, { at, freshUntil: at + life, until: at + life });
+    for (const other of grant ? [...living.values()] : []) {
+      const meant = other !== entry && other.state === "accepted" && other.identity.type === "viewer";
+      if (meant && grant && this.#grants.covers(grant, other.newest, other.user)) this.#cut(other, reason, wait);
+    }
+    return refused.error(entry.id, reason, wait, at);
   }
+
+  /** Ends a session because of the no that another one of its scope got. */
+  #cut(entry: Entry, reason: string, wait: number | undefined): void {
+    const { refused, outcomes } = this.#options;
+    refused.cut([entry.id, ...entry.aliases], entry.positionMs, this.#now);
+    outcomes.end(entry, refused.error(entry.id, reason, wait, this.#now));
+  }
+}
+
+function gone(): SluiceError {
+  return new SluiceError("access.ended", "The session has ended.");
 }

@@ -1,0 +1,90 @@
+import { type IdentitySource, identitySources, type SessionIdentity } from "../base/session-identity.ts";
+import { expressionId, identityPart, sessionId, sessionMode } from "./identity.ts";
+import type { Identity, SessionSettings } from "./session.ts";
+
+/** Tokens of which the user is remembered. */
+const mostUsers = 50_000;
+
+type Expression = {
+  readonly of: SessionIdentity;
+  readonly parts: readonly (readonly IdentitySource[])[];
+  /** True when somebody looks at the address, and at the user. */
+  readonly byAddress: boolean;
+  readonly byUser: boolean;
+};
+
+type Known = { readonly by: number | Expression; readonly user: string; readonly id: string };
+
+/**
+ * Under which id a session is found: by the masks, or for viewers by the identity expression where one is set. Who passes the same
+ * identity object again pays for no hash.
+ */
+export class Naming {
+  readonly #settings: () => SessionSettings;
+  readonly #ids = new WeakMap<Identity, Known>();
+  /** Users as answers have named them, by stream and token: a token that is good for one stream says nothing about another. */
+  readonly #users = new Map<string, string>();
+  #expression: Expression | undefined;
+
+  constructor(settings: () => SessionSettings) {
+    this.#settings = settings;
+  }
+
+  idOf(identity: Identity): string {
+    const by = this.#rule(identity);
+    const user = this.userOf(identity);
+    const known = this.#ids.get(identity);
+    if (known && known.by === by && known.user === user) return known.id;
+    const id = typeof by === "number" ? sessionId(identity, by) : expressionId(identity, by.parts, user);
+    this.#ids.set(identity, { by, user, id });
+    return id;
+  }
+
+  /** Who the viewer is, as an earlier answer about its token said; empty when nobody did or the identity does not ask. */
+  userOf(identity: Identity): string {
+    const rule = this.#rule(identity);
+    if (typeof rule === "number" || !rule.byUser) return "";
+    return this.#users.get(userKey(identity)) ?? "";
+  }
+
+  /** An answer has named the viewer. Gives the id by which the user's session is found; undefined when the identity does not ask for users. */
+  named(identity: Identity, user: string | undefined): string | undefined {
+    const rule = this.#rule(identity);
+    if (!user || typeof rule === "number" || !rule.byUser) return undefined;
+    const key = userKey(identity);
+    this.#users.delete(key);
+    this.#users.set(key, user);
+    if (this.#users.size > mostUsers) for (const oldest of this.#users.keys()) return (this.#users.delete(oldest), this.idOf(identity));
+    return this.idOf(identity);
+  }
+
+  /** What stays of the identity when its address changes; undefined when the address does not count anyway, or there is no token. */
+  roamingId(identity: Identity): string | undefined {
+    const rule = this.#rule(identity);
+    if (identity.type !== "viewer" || identity.token === "") return undefined;
+    if (typeof rule === "number")
+      return rule & identityPart.address ? sessionId(identity, (rule & ~identityPart.address) | identityPart.token) : undefined;
+    if (!rule.byAddress) return undefined;
+    const parts = rule.parts.map((part) => part.filter(({ kind }) => kind !== "ip")).filter((part) => part.length > 0);
+    return expressionId(identity, [...parts, [{ kind: "token" }]], this.userOf(identity));
+  }
+
+  #rule({ type }: Identity): number | Expression {
+    const settings = this.#settings();
+    const of = settings.sessionIdentity;
+    if (type !== "viewer" || !of || of.length === 0) return sessionMode(type, settings);
+    if (this.#expression?.of !== of) this.#expression = compile(of);
+    return this.#expression;
+  }
+}
+
+function compile(of: SessionIdentity): Expression {
+  const parts = of.map(identitySources);
+  const has = (wanted: string): boolean => parts.some((part) => part.some(({ kind }) => kind === wanted));
+  return { of, parts, byAddress: has("ip"), byUser: has("user") };
+}
+
+/** Streams have no line breaks in their names. */
+function userKey({ stream, token }: Identity): string {
+  return `${stream}\n${token}`;
+}
