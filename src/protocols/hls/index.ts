@@ -1,11 +1,18 @@
 import { SluiceError } from "../../base/errors.ts";
 import { defineProtocol } from "../protocol.ts";
 import { hlsCodecs } from "./packager.ts";
-import { type HlsOptions, HlsPlayer, parseHlsPath } from "./play.ts";
+import { parseHlsPath } from "./address.ts";
+import { type HlsOptions, HlsPlayer } from "./play.ts";
 
-const defaults: HlsOptions = { segmentWindow: 8, startWaitMs: 20_000 };
-/** Least and most of each option. A player needs three segments ahead (RFC 8216 6.2.2). */
-const limits: Readonly<Record<keyof HlsOptions, readonly [number, number]>> = { segmentWindow: [3, 1000], startWaitMs: [0, 120_000] };
+const defaults: HlsOptions = { segmentWindow: 8, startWaitMs: 20_000, tokenIn: "query", sharedSegments: false };
+
+/** What each option takes, in words for people. A player needs three segments ahead (RFC 8216 6.2.2). */
+const options: { readonly [K in keyof HlsOptions]: { readonly takes: (value: unknown) => boolean; readonly words: string } } = {
+  segmentWindow: between(3, 1000),
+  startWaitMs: between(0, 120_000),
+  tokenIn: { takes: (value) => value === "query" || value === "path", words: '"query" or "path"' },
+  sharedSegments: { takes: (value) => typeof value === "boolean", words: "true or false" },
+};
 
 /** HLS with MPEG-TS segments (RFC 8216): live as a rolling window, files as a whole. */
 export const hls = defineProtocol<HlsOptions>({
@@ -25,20 +32,24 @@ export const hls = defineProtocol<HlsOptions>({
 function parseOptions(value: unknown): HlsOptions {
   if (value === undefined || value === null) return defaults;
   if (typeof value !== "object") throw wrong("", `is ${JSON.stringify(value)}; an object was expected`);
-  const options: Record<keyof HlsOptions, number> = { ...defaults };
+  const result: Record<string, unknown> = { ...defaults };
   for (const [name, given] of Object.entries(value)) {
-    if (!isOption(name)) throw wrong(`.${name}`, `is no option of HLS; there are ${Object.keys(limits).join(", ")}`);
-    const [least, most] = limits[name];
+    if (!isOption(name)) throw wrong(`.${name}`, `is no option of HLS; there are ${Object.keys(options).join(", ")}`);
     if (given === undefined) continue;
-    if (!Number.isInteger(given) || given < least || given > most)
-      throw wrong(`.${name}`, `is ${JSON.stringify(given)}; a whole number from ${least} to ${most} was expected`);
-    options[name] = given;
+    const { takes, words } = options[name];
+    if (!takes(given)) throw wrong(`.${name}`, `is ${JSON.stringify(given)}; ${words} was expected`);
+    result[name] = given;
   }
-  return options;
+  return result as HlsOptions;
+}
+
+function between(least: number, most: number) {
+  const takes = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
+  return { takes, words: `a whole number from ${least} to ${most}` };
 }
 
 function isOption(name: string): name is keyof HlsOptions {
-  return Object.hasOwn(limits, name);
+  return Object.hasOwn(options, name);
 }
 
 function wrong(field: string, text: string): SluiceError {

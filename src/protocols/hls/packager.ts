@@ -1,3 +1,4 @@
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
 import { isSluiceError, SluiceError } from "../../base/errors.ts";
 import { muxSegment } from "../../containers/mpegts/segment.ts";
 import type { CodecName } from "../../media/codec.ts";
@@ -30,15 +31,23 @@ export class Packager {
   readonly #window: number;
   readonly #segments = new Map<string, Map<string, Promise<Uint8Array>>>();
   readonly #playlists = new Map<string, { readonly key: string; readonly text: string }>();
+  /** Signs the names of shared segments: only who has seen them in a playlist knows them. */
+  readonly #secret: KeyObject | undefined;
   #bandwidth: { readonly peak: number; readonly average: number } | undefined;
   #longest = 0;
   #breaks = 0;
   #breaksCountedTo = 0;
 
-  /** `window` is the number of segments in a live playlist. */
-  constructor(stream: Stream, window: number) {
+  /** `window` is the number of segments in a live playlist. `shared`: the names of live segments cannot be guessed. */
+  constructor(stream: Stream, window: number, shared = false) {
     this.#stream = stream;
     this.#window = window;
+    this.#secret = shared && stream.kind === "live" ? createSecretKey(randomBytes(32)) : undefined;
+  }
+
+  /** True when a segment's name alone says that its reader was shown a playlist. */
+  get shared(): boolean {
+    return this.#secret !== undefined;
   }
 
   /** Forgets what was muxed; the stream has ended. */
@@ -77,16 +86,21 @@ export class Packager {
   playlist(selection: Selection, list: FragmentList): string {
     const { kind } = this.#stream;
     const shown = kind === "vod" ? list.fragments : list.fragments.slice(-this.#window);
-    const targetDuration = this.#targetDuration(list);
-    const discontinuitySequence = this.#breaksBefore(shown[0]?.sequence ?? 0, list);
-    const key = [shown[0]?.sequence, shown.at(-1)?.sequence, list.ended, targetDuration].join();
+    const key = [shown[0]?.sequence, shown.at(-1)?.sequence, list.ended, this.#targetDuration(list)].join();
     const kept = this.#playlists.get(selection.id);
     if (kept?.key === key) return kept.text;
-    const uri = (fragment: Fragment): string => this.#segmentName(fragment);
-    const ended = kind === "vod" || list.ended;
-    const text = mediaPlaylist({ kind, fragments: shown, uri, targetDuration, discontinuitySequence, ended });
+    const text = this.#text(shown, list, kind === "vod" || list.ended);
     this.#playlists.set(selection.id, { key, text });
     return text;
+  }
+
+  /** The last media playlist of a viewer who may not go on: what it has got until media time `untilMs`, and then the end. */
+  lastPlaylist(list: FragmentList, untilMs: number): string {
+    const window = list.fragments.slice(-this.#window);
+    const got = (fragment: Fragment): boolean => (fragment.start + fragment.duration) / 1000 <= untilMs;
+    // Not older ones if there is a choice: a playlist's first segment may only go forward (RFC 8216 6.2.2). And never none: players take that for a fault.
+    const choices = [window.filter(got), list.fragments.filter(got).slice(-this.#window), window.slice(0, 1)];
+    return this.#text(choices.find(({ length }) => length > 0) ?? [], list, true);
   }
 
   /** Milliseconds that a live playlist spans. */
@@ -123,6 +137,14 @@ export class Packager {
     return fragment && (fragment.start + fragment.duration) / 1000;
   }
 
+  #text(fragments: readonly Fragment[], list: FragmentList, ended: boolean): string {
+    const { kind } = this.#stream;
+    const uri = (fragment: Fragment): string => this.#segmentName(fragment);
+    const targetDuration = this.#targetDuration(list);
+    const discontinuitySequence = this.#breaksBefore(fragments[0]?.sequence ?? 0, list);
+    return mediaPlaylist({ kind, fragments, uri, targetDuration, discontinuitySequence, ended });
+  }
+
   #fragmentOf(name: string, { fragments }: FragmentList): Fragment | undefined {
     return fragments[Number(name.split("_")[0]) - (fragments[0]?.sequence ?? 0)];
   }
@@ -138,7 +160,8 @@ export class Packager {
   /** A live segment is told apart from that of an earlier run of the stream by its wall-clock time, one of a file by its place. */
   #segmentName(fragment: Fragment): string {
     const mark = this.#stream.kind === "vod" ? fragment.start : fragment.wallClock;
-    return `${fragment.sequence}_${Math.round(Math.abs(mark)).toString(36)}.ts`;
+    const name = `${fragment.sequence}_${Math.round(Math.abs(mark)).toString(36)}`;
+    return this.#secret ? `${name}_${createHmac("sha256", this.#secret).update(name).digest("base64url").slice(0, 22)}.ts` : `${name}.ts`;
   }
 
   /** Never falls, and has room above the longest fragment so far, because it may not change while somebody watches. */
@@ -172,6 +195,11 @@ export class Packager {
     const bandwidth = Math.max(1, peak, average) * overhead;
     return { uri: `${idOf(tracks)}/index.m3u8`, tracks, bandwidth, averageBandwidth: Math.max(1, average) * overhead, frameRate };
   }
+}
+
+/** True for names that only a playlist can have told, as far as can be seen. */
+export function isSharedName(name: string | undefined): name is string {
+  return name !== undefined && /^\d+_[0-9a-z]+_[\w-]{22}\.ts$/.test(name);
 }
 
 function idOf(tracks: readonly Track[]): string {

@@ -15,7 +15,7 @@ import { createDirectory } from "../../streams/directory.ts";
 import type { Stream, StreamDirectory, StreamWriter, VodSource } from "../../streams/stream.ts";
 import type { AccessRequest, Admission } from "../protocol.ts";
 import { hls } from "./index.ts";
-import { parseHlsPath } from "./play.ts";
+import { parseHlsPath } from "./address.ts";
 
 const hidden = "the-real-name";
 const open = { urlToken: undefined, cookie: undefined } as const;
@@ -345,13 +345,22 @@ describe("addresses and options", () => {
     expect(parseHlsPath("/hls/a/index.m3u8")).toEqual({ stream: "a" });
     expect(parseHlsPath("/hls/a+b/c/1_2/index.m3u8")).toEqual({ stream: "a+b/c", tracks: "1_2" });
     expect(parseHlsPath("/hls/a/1/7_abc.ts")).toEqual({ stream: "a", tracks: "1", file: "7_abc.ts" });
+    expect(parseHlsPath("/hls/a+b/c/~tkn=x/y=/1_2/7_abc.ts")).toEqual({ stream: "a+b/c", token: "x/y=", tracks: "1_2", file: "7_abc.ts" });
+    expect(parseHlsPath("/hls/a/~tkn=x/index.m3u8")).toEqual({ stream: "a", token: "x" });
+    expect(parseHlsPath("/hls/a/~tkn=/index.m3u8")).toEqual({ stream: "a/~tkn=" });
     for (const path of ["/hls/index.m3u8", "/hls//index.m3u8", "/cmaf/a/index.m3u8", "/hls/a/1_2/../x.ts", "/hls/a/1_2/x.mp4"])
       expect(parseHlsPath(path)).toBeUndefined();
   });
 
   it("are refused with the field's name", () => {
-    expect(hls.parseOptions(undefined)).toEqual({ segmentWindow: 8, startWaitMs: 20_000 });
-    expect(hls.parseOptions({ segmentWindow: 6 })).toEqual({ segmentWindow: 6, startWaitMs: 20_000 });
+    expect(hls.parseOptions(undefined)).toEqual({ segmentWindow: 8, startWaitMs: 20_000, tokenIn: "query", sharedSegments: false });
+    expect(hls.parseOptions({ segmentWindow: 6, tokenIn: "path" })).toMatchObject({
+      segmentWindow: 6,
+      startWaitMs: 20_000,
+      tokenIn: "path",
+    });
+    expect(() => hls.parseOptions({ tokenIn: "cookie" })).toThrow('protocols.hls.tokenIn is "cookie"; "query" or "path" was expected');
+    expect(() => hls.parseOptions({ sharedSegments: 1 })).toThrow("protocols.hls.sharedSegments is 1; true or false was expected");
     expect(() => hls.parseOptions({ segmentWindow: 1 })).toThrow(
       "protocols.hls.segmentWindow is 1; a whole number from 3 to 1000 was expected",
     );

@@ -1,9 +1,11 @@
-import { SluiceError } from "../../base/errors.ts";
+import { isSluiceError, SluiceError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time.ts";
 import type { Stream } from "../../streams/stream.ts";
-import { type Admission, type Host, type HttpExchange, httpAccess } from "../protocol.ts";
-import { type FragmentList, Packager } from "./packager.ts";
-import { withQuery } from "./playlist.ts";
+import { type AccessRequest, type Admission, type Host, type HttpExchange, httpAccess } from "../protocol.ts";
+import { type Around, around, aroundShared, askedQuery, type HlsPath, namesViewer, ownParameters, type TokenPlace } from "./address.ts";
+import { type FragmentList, isSharedName, Packager } from "./packager.ts";
+import { withAround } from "./playlist.ts";
+import { ShownStreams } from "./shown.ts";
 
 /** The protocol's part of the configuration. */
 export type HlsOptions = {
@@ -11,10 +13,11 @@ export type HlsOptions = {
   readonly segmentWindow: number;
   /** Milliseconds that a request waits for the first segment of a stream that has just begun. */
   readonly startWaitMs: number;
+  /** Where playlists put the viewer's token. */
+  readonly tokenIn: TokenPlace;
+  /** Live segments are the same for all viewers and need no token: for a CDN in front. */
+  readonly sharedSegments: boolean;
 };
-
-/** What a path asks for. `tracks` and `file` are as the client wrote them. */
-export type HlsPath = { readonly stream: string; readonly tracks?: string; readonly file?: string };
 
 /** Live playlists change every few seconds, and each viewer's is its own. */
 const playlistHeaders = {
@@ -24,90 +27,126 @@ const playlistHeaders = {
   Expires: "0",
 } as const;
 const textHeaders = { "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store" } as const;
-/** Where a viewer's token may stand in a query; playlists carry it as `tkn`. */
-const tokenNames: ReadonlySet<string> = new Set(["tkn", "jwt", "sid", "sessId"]);
-/** A longer query is not repeated on each line of a playlist. */
-const longestQuery = 2048;
 /** Least time that caches may keep a segment, in seconds. */
 const minAge = 10;
-
-/**
- * Reads `/hls/NAME/index.m3u8`, `/hls/NAME/1_2/index.m3u8` and `/hls/NAME/1_2/FILE.ts`; the path is percent-decoded, and
- * NAME may hold anything, slashes included.
- */
-export function parseHlsPath(path: string): HlsPath | undefined {
-  const media = /^\/hls\/(.+)\/(\d{1,9}(?:_\d{1,9})?)\/(?:index\.m3u8|([\w-]{1,64}\.ts))$/.exec(path);
-  if (media) return { stream: media[1]!, tracks: media[2]!, ...(media[3] !== undefined && { file: media[3] }) };
-  const top = /^\/hls\/(.+)\/index\.m3u8$/.exec(path);
-  return top ? { stream: top[1]! } : undefined;
-}
 
 /** Answers playlist and segment requests. The packagers live as long as their streams. */
 export class HlsPlayer {
   readonly #host: Host;
   readonly #options: HlsOptions;
   readonly #packagers = new WeakMap<Stream, Packager>();
+  readonly #shown: ShownStreams;
 
   constructor(host: Host, options: HlsOptions) {
     this.#host = host;
     this.#options = options;
+    this.#shown = new ShownStreams(host.clock);
   }
 
   /** One request. Rejects with the `SluiceError` that the client is to be told. */
   async play(exchange: HttpExchange, asked: HlsPath): Promise<void> {
     if (exchange.method !== "GET" && exchange.method !== "HEAD")
       return exchange.reply(405, { ...textHeaders, Allow: "GET, HEAD, OPTIONS" }, `HLS is read with GET or HEAD, not ${exchange.method}\n`);
+    if (this.#options.sharedSegments && isSharedName(asked.file) && !namesViewer(exchange, asked))
+      return await this.#sharedSegment(exchange, asked, asked.file);
+    const request = { ...httpAccess(exchange, "HLS", asked.stream), query: askedQuery(exchange, asked) };
     // Nothing of the stream is looked at, and no media is made, before the gate has said yes.
-    using admission = await this.#host.play(httpAccess(exchange, "HLS", asked.stream));
+    using admission = await this.#admitted(exchange, asked, request);
+    if (!admission) return;
     const stream = admission.value;
     const packager = this.#packagerOf(stream);
     const list = await fragmentsOf(stream, admission, exchange, this.#host.clock, this.#options.startWaitMs);
     if (asked.tracks === undefined) {
       const text = await packager.multivariant(list);
-      return send(exchange, admission, playlistHeaders, withQuery(text, ownQuery(exchange, admission)));
+      return send(exchange, admission, playlistHeaders, withAround(text, this.#around(exchange, asked, admission)));
     }
     const selection = packager.select(asked.tracks, list);
     if (!selection)
       return refuse(exchange, admission, `no track ${asked.tracks.replace("_", " or ")} plays here; the addresses are in ../index.m3u8`);
     if (asked.file === undefined) {
-      // Segments without tokens are the same for all and may be cached: a viewer's query would keep them apart.
-      const query = admission.urlToken === undefined ? "" : ownQuery(exchange, admission);
-      return send(exchange, admission, playlistHeaders, withQuery(packager.playlist(selection, list), query));
+      this.#shown.show(asked.stream, stream);
+      const text = withAround(packager.playlist(selection, list), this.#aroundSegments(exchange, asked, packager, admission));
+      return send(exchange, admission, playlistHeaders, text);
     }
     const segment = await packager.segment(selection, asked.file, list);
-    if (!segment) return refuse(exchange, admission, "the requested segment is not kept any more (or never was); reload the playlist");
+    if (!segment) return refuse(exchange, admission, noSegment);
     const headers = { "Content-Type": "video/mp2t", "Cache-Control": segmentCaching(admission, packager.windowMs(list)) };
     send(exchange, admission, headers, segment);
     const endMs = packager.endMs(asked.file, list);
     if (endMs !== undefined) admission.position(endMs);
   }
 
+  /**
+   * Undefined when the request was answered: a viewer who was watching until a no gets a playlist with an end, once more what
+   * it has already got. Players take that for the end of the programme and ask no more; a 403 alone they would try again.
+   */
+  async #admitted(exchange: HttpExchange, asked: HlsPath, request: AccessRequest): Promise<Admission<Stream> | undefined> {
+    try {
+      return await this.#host.play(request);
+    } catch (error) {
+      if (!isSluiceError(error) || error.watchedMs === undefined || asked.tracks === undefined || asked.file !== undefined) throw error;
+      const [stream, other] = this.#shown.of(asked.stream);
+      // Where one name stands for several streams nobody knows any more which one this viewer saw.
+      if (!stream || other) throw error;
+      const list = await stream.fragments();
+      const packager = this.#packagerOf(stream);
+      const selection = packager.select(asked.tracks, list);
+      if (!selection || list.fragments.length === 0) throw error;
+      exchange.reply(200, playlistHeaders, packager.lastPlaylist(list, error.watchedMs));
+      return undefined;
+    }
+  }
+
+  /**
+   * A segment for whoever knows its name, which stands only in playlists that the gate let out. It belongs to no session, and
+   * the gate is not asked: whoever fetches it for many viewers is none itself.
+   */
+  async #sharedSegment(exchange: HttpExchange, asked: HlsPath, file: string): Promise<void> {
+    for (const stream of this.#shown.of(asked.stream)) {
+      const packager = this.#packagerOf(stream);
+      if (!packager.shared) continue;
+      const list = await stream.fragments();
+      const selection = packager.select(asked.tracks ?? "", list);
+      const segment = selection && (await packager.segment(selection, file, list));
+      if (!segment) continue;
+      const headers = { "Content-Type": "video/mp2t", "Cache-Control": cached("public", packager.windowMs(list)) };
+      return exchange.reply(200, headers, segment);
+    }
+    exchange.reply(404, textHeaders, `${noSegment}\n`);
+  }
+
+  #around(exchange: HttpExchange, asked: HlsPath, admission: Admission<Stream>): Around {
+    return around(asked, this.#options.tokenIn, admission, ownParameters(exchange));
+  }
+
+  /** Segments without tokens are the same for all and may be cached: a viewer's query would keep them apart. */
+  #aroundSegments(exchange: HttpExchange, asked: HlsPath, packager: Packager, admission: Admission<Stream>): Around {
+    if (packager.shared) return aroundShared(asked);
+    return admission.urlToken === undefined ? { prefix: "", query: "" } : this.#around(exchange, asked, admission);
+  }
+
   #packagerOf(stream: Stream): Packager {
     const known = this.#packagers.get(stream);
     if (known) return known;
-    const packager = new Packager(stream, this.#options.segmentWindow);
+    const packager = new Packager(stream, this.#options.segmentWindow, this.#options.sharedSegments);
     this.#packagers.set(stream, packager);
-    void stream.closed.then(() => packager.clear());
+    void stream.closed.then(() => {
+      packager.clear();
+      this.#shown.forget(stream);
+    });
     return packager;
   }
 }
 
-/**
- * What the viewer's next requests carry: the parameters that it came with, and its token. Whoever decides may be asked
- * again at any of them (after `stop_sessid`, or when an answer is not good any more), and needs the same to go by.
- */
-function ownQuery(exchange: HttpExchange, admission: Admission<Stream>): string {
-  const own = new URLSearchParams(exchange.url.search);
-  for (const name of [...own.keys()]) if (tokenNames.has(name) || name.startsWith("_HLS_")) own.delete(name);
-  const text = own.toString();
-  const parts = [text.length > longestQuery ? "" : text, admission.urlToken === undefined ? "" : `tkn=${admission.urlToken}`];
-  return parts.filter((part) => part !== "").join("&");
-}
+const noSegment = "the requested segment is not kept any more (or never was); reload the playlist";
 
 /** A token in the address must not come out of a cache for somebody else, and neither must one in a cookie. */
 function segmentCaching(admission: Admission<Stream>, windowMs: number): string {
   if (admission.urlToken !== undefined) return "no-store";
-  const scope = admission.cookie === undefined ? "public" : "private";
+  return cached(admission.cookie === undefined ? "public" : "private", windowMs);
+}
+
+function cached(scope: "public" | "private", windowMs: number): string {
   return `${scope}, max-age=${Math.max(minAge, Math.round(windowMs / 1000))}, immutable`;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Fragment } from "../../streams/stream.ts";
-import { mediaPlaylist, multivariantPlaylist, withQuery } from "./playlist.ts";
+import { mediaPlaylist, multivariantPlaylist, withAround } from "./playlist.ts";
 
 const fragment = (sequence: number, duration: number, discontinuity = false): Fragment => ({
   sequence,
@@ -88,7 +88,10 @@ describe("a multivariant playlist", () => {
 
   it("carries the viewer's query on each address, whatever is in it", () => {
     const query = `user=$%26&tkn=${encodeURIComponent("a&b\n$&ü")}`;
-    expect(withQuery("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", query)).toBe(`#EXTM3U\n1.ts?${query}\n#EXT-X-ENDLIST\n2.ts?${query}\n`);
-    expect(withQuery("1.ts\n", "")).toBe("1.ts\n");
+    expect(withAround("#EXTM3U\n1.ts\n#EXT-X-ENDLIST\n2.ts\n", { prefix: "", query })).toBe(
+      `#EXTM3U\n1.ts?${query}\n#EXT-X-ENDLIST\n2.ts?${query}\n`,
+    );
+    expect(withAround("1.ts\n", { prefix: "", query: "" })).toBe("1.ts\n");
+    expect(withAround("#EXTM3U\n1.ts\n", { prefix: "../~tkn=a$&/1_2/", query: "" })).toBe("#EXTM3U\n../~tkn=a$&/1_2/1.ts\n");
   });
 });

@@ -1,5 +1,6 @@
 import type { Track } from "../../media/track.ts";
 import type { Fragment } from "../../streams/stream.ts";
+import type { Around } from "./address.ts";
 
 /** One entry of a multivariant playlist. */
 export type Variant = {
@@ -63,7 +64,9 @@ export function isBreak(fragment: Fragment): boolean {
   return fragment.discontinuity && fragment.sequence > 0;
 }
 
-/** The same playlist with the viewer's query on every address in it; nothing is added for an empty one. */
-export function withQuery(playlist: string, query: string): string {
-  return query === "" ? playlist : playlist.replace(/^[^#\n].*$/gm, (uri) => `${uri}?${query}`);
+/** The same playlist with a folder before and the viewer's query behind each address in it; nothing is added for empty ones. */
+export function withAround(playlist: string, { prefix, query }: Around): string {
+  return prefix === "" && query === ""
+    ? playlist
+    : playlist.replace(/^[^#\n].*$/gm, (uri) => (query === "" ? `${prefix}${uri}` : `${prefix}${uri}?${query}`));
 }
