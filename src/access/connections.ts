@@ -6,6 +6,7 @@ import type { AccessRequest } from "../sessions/access-request.ts";
 import { generateToken } from "../sessions/token.ts";
 import type { RequestDetails } from "../triggers/table.ts";
 import type { Triggers } from "../triggers/trigger.ts";
+import type { Hearer } from "./trace.ts";
 
 /** What native handlers are told of a request beside the payload. */
 export function detailsOf(request: AccessRequest, asked: StreamName, recheck = false): RequestDetails {
@@ -50,22 +51,29 @@ export class OpenConnection {
   }
 
   /** Asks CONN_OPEN, once for each client. Rejects with "access.denied". */
-  async open(stream: StreamName, host: string, asked: StreamName, request: AccessRequest): Promise<void> {
+  async open(stream: StreamName, host: string, asked: StreamName, request: AccessRequest, hears?: Hearer): Promise<void> {
     const { protocol } = request;
     await answered(this.#opened, host, () =>
       this.#triggers.wants("CONN_OPEN", stream)
-        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) }, this.signal)
+        ? this.#triggers.fire("CONN_OPEN", { stream, host, protocol, url: "", ...detailsOf(request, asked) }, this.signal, hears?.told)
         : Promise.resolve({ kind: "allow" }),
     );
     this.#letIn = true;
   }
 
   /** Asks CONN_PLAY, once for each session and stream. Rejects with "access.denied". */
-  async play(stream: StreamName, host: string, asked: StreamName, request: AccessRequest, sessionId: string): Promise<void> {
+  async play(
+    stream: StreamName,
+    host: string,
+    asked: StreamName,
+    request: AccessRequest,
+    sessionId: string,
+    hears?: Hearer,
+  ): Promise<void> {
     const { protocol, url } = request;
     await answered(this.#played, `${sessionId} ${host} ${stream}`, () =>
       this.#triggers.wants("CONN_PLAY", stream)
-        ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) }, this.signal)
+        ? this.#triggers.fire("CONN_PLAY", { stream, host, protocol, url, ...detailsOf(request, asked) }, this.signal, hears?.told)
         : Promise.resolve({ kind: "allow" }),
     );
   }
@@ -134,7 +142,7 @@ export class Connections {
   }
 
   /** The request's connection, after CONN_OPEN has said yes. Rejects with "access.denied". */
-  async open(request: AccessRequest, stream: StreamName, asked: StreamName, host: string): Promise<OpenConnection> {
+  async open(request: AccessRequest, stream: StreamName, asked: StreamName, host: string, hears?: Hearer): Promise<OpenConnection> {
     const { id, signal } = request.connection;
     let connection = this.#open.get(id);
     if (!connection) {
@@ -149,7 +157,7 @@ export class Connections {
       signal.addEventListener("abort", () => this.#onClosed(id, created), { once: true });
       connection = created;
     }
-    await connection.open(stream, host, asked, request);
+    await connection.open(stream, host, asked, request, hears);
     connection.stillThere();
     return connection;
   }

@@ -8,9 +8,11 @@ import type { Outbox } from "../triggers/delivery/outbox.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import { AgentTags } from "./told/agent-tags.ts";
 import { Connections } from "./connections.ts";
+import { createDecisions, type DecisionBook } from "./decisions.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
 import { Play } from "./play.ts";
 import { Publish } from "./publish.ts";
+import type { Renewed } from "./renewals.ts";
 import { Resolver } from "./resolver.ts";
 import { Routes } from "./routes.ts";
 import { SessionEnds } from "./told/session-ends.ts";
@@ -18,7 +20,9 @@ import type { SessionJournal } from "./told/session-journal.ts";
 import type { GateSettings } from "./settings.ts";
 import { StreamTriggers } from "./told/stream-triggers.ts";
 import type { StreamKeys, TokenVerifier } from "./tokens/verifier.ts";
+import { Trace } from "./trace.ts";
 import type { Lookup } from "./whitelist.ts";
+import { type Seen, Witness } from "./why/witness.ts";
 
 export type { GateSettings, StreamSettings } from "./settings.ts";
 
@@ -40,6 +44,8 @@ export type GateOptions = {
   readonly tokens?: TokenVerifier;
   /** Left out: there are none. */
   readonly streamKeys?: StreamKeys;
+  /** Where it is written down who was let in and refused, and why; left out: nobody will ask. */
+  readonly decisions?: DecisionBook;
 };
 
 /** The only way in, for publishers and viewers alike. Protocols hand over plain data and get an admission or an error. */
@@ -48,6 +54,12 @@ export interface Gate {
   publish(request: AccessRequest): Promise<Admission<StreamWriter>>;
   /** Rejects with a `SluiceError` "access.*" whose message the client may see. */
   play(request: AccessRequest): Promise<Admission<Stream>>;
+  /**
+   * Brings a fresh token to a viewer's running session. The old token comes as cookie or as `was`, the new one as `tkn` or bearer.
+   * Rejects with "access.denied" when the new one does not hold (the session goes on), with "access.unknown" when there is no session of
+   * the old one.
+   */
+  renew(request: AccessRequest): Promise<Renewed>;
   /** Tells the ends of sessions that an earlier run has left; to be awaited before anybody is let in. */
   recover(): Promise<void>;
   /** Stops its timer and waits for the notifications on their way. Close sessions and streams before, so that theirs are among them. */
@@ -64,7 +76,12 @@ export function createGate(options: GateOptions): Gate {
   const resolver = new Resolver({ clock, settings, triggers, inputs });
   const ends = new SessionEnds({ clock, log, sessions, triggers, journal: options.journal, outbox: options.outbox });
   const told = new StreamTriggers({ log, directory, sessions, triggers, ends });
-  const play = new Play({ clock, log, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends });
+  const { decisions = createDecisions({ clock }) } = options;
+  const witness = new Witness(decisions, log, sessions);
+  const play = new Play({
+    ...{ clock, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends, witness },
+    tokens: options.tokens,
+  });
   const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys });
   const ticker = clock.every(1000, () => {
     inputs.tick();
@@ -72,13 +89,26 @@ export function createGate(options: GateOptions): Gate {
     ends.tick();
     publish.tick();
   });
+  const witnessed = async (request: AccessRequest, trace: Trace): Promise<Admission<StreamWriter>> => {
+    // What was pushed to may be the publisher's token.
+    const seen: Seen = { kind: "publish", request, trace, token: request.stream.split("?", 1)[0] ?? "" };
+    try {
+      const admission = await publish.admit(request, trace);
+      const { value, sessionId } = admission;
+      witness.allowed({ ...seen, stream: value.stream.name, sessionId });
+      return admission;
+    } catch (error) {
+      throw witness.refused(seen, error);
+    }
+  };
   return {
-    publish: (request) => publish.admit(request),
+    publish: (request) => witnessed(request, new Trace(clock)),
     play: (request) => play.admit(request),
+    renew: (request) => play.renew(request),
     recover: () => ends.makeUp(),
     async close() {
       ticker[Symbol.dispose]();
-      for (const part of [inputs, routes, publish, told, ends]) part[Symbol.dispose]();
+      for (const part of [inputs, routes, publish, told, ends, witness]) part[Symbol.dispose]();
       await connections.drained();
       await told.drained();
     },

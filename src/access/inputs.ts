@@ -72,15 +72,13 @@ export class Inputs implements Disposable {
   async load(name: StreamName, trace: Trace): Promise<{ readonly source: string } | { readonly refused: "load" | "unknown" }> {
     const { triggers, settings, clock } = this.#options;
     if (triggers.wants("STREAM_LOAD", name)) {
-      const verdict = await triggers.fire("STREAM_LOAD", { stream: name });
-      trace.add("STREAM_LOAD", verdict.kind);
+      const verdict = await triggers.fire("STREAM_LOAD", { stream: name }, undefined, trace.told);
       if (verdict.kind === "deny") return { refused: "load" };
     }
     const configured = settings.stream(baseName(name))?.source ?? settings.defaultSource;
     let source = configured;
     if (triggers.wants("STREAM_SOURCE", name)) {
-      const answer = await triggers.fire("STREAM_SOURCE", { stream: name });
-      trace.add("STREAM_SOURCE", answer.kind);
+      const answer = await triggers.fire("STREAM_SOURCE", { stream: name }, undefined, trace.told);
       if (answer.kind === "deny") return { refused: "load" };
       if (answer.kind === "rewrite" && answer.to !== "") source = answer.to;
     }
@@ -161,8 +159,7 @@ export class Inputs implements Disposable {
       return undefined;
     }
     if (triggers.wants("STREAM_READY", name)) {
-      const verdict = await triggers.fire("STREAM_READY", { stream: name, input: source.input });
-      trace.add("STREAM_READY", verdict.kind);
+      const verdict = await triggers.fire("STREAM_READY", { stream: name, input: source.input }, undefined, trace.told);
       if (verdict.kind === "deny") {
         await source[Symbol.asyncDispose]();
         const text = "STREAM_READY trigger returned false";

@@ -85,7 +85,7 @@ describe("a refusal", () => {
     bench.on("DEFAULT_STREAM", "");
     await expect(bench.gate.play(bench.view("t0ken-123"))).rejects.toThrow();
     const line = bench.logged.find((text) => text.startsWith("MEDIUM")) ?? "";
-    expect(line).toContain("DEFAULT_STREAM (0 ms): deny");
+    expect(line).toContain("DEFAULT_STREAM (0 ms): function #1 says no");
     expect(line).not.toContain("t0ken-123");
     await bench.close();
     const trace = new Trace(new FakeClock());

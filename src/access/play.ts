@@ -1,75 +1,85 @@
-import { canonicalAddress } from "../base/address.ts";
-import { allow } from "../base/decision.ts";
-import { messageOf, SluiceError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
-import { type StreamName, streamName } from "../base/stream-name.ts";
-import type { Clock } from "../base/time.ts";
+import { isSluiceError, SluiceError } from "../base/errors.ts";
+import { streamName } from "../base/stream-name.ts";
 import type { AccessRequest, Admission } from "../sessions/access-request.ts";
-import type { Ask, Identity, SessionConnection, Sessions, SessionType } from "../sessions/session.ts";
+import type { Identity, SessionConnection, Sessions, SessionType, Standing } from "../sessions/session.ts";
 import { generateToken, readToken, tokenCookie, tokenPlace, urlToken } from "../sessions/token.ts";
 import type { Stream } from "../streams/stream.ts";
-import type { Triggers } from "../triggers/trigger.ts";
-import type { AgentTags } from "./told/agent-tags.ts";
-import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
+import type { Connections, OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
-import { Output } from "./told/output.ts";
+import { fallbackOf, limitOf } from "./limits/refusal.ts";
+import { Question, type QuestionParts } from "./question.ts";
+import { noOldToken, Renewals, type Renewed } from "./renewals.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { Route, Routes } from "./routes.ts";
-import type { SessionEnds } from "./told/session-ends.ts";
-import type { GateSettings } from "./settings.ts";
-import { Trace } from "./trace.ts";
+import { Output } from "./told/output.ts";
+import { Visit } from "./visit.ts";
+import { keptNo } from "./why/witness.ts";
 
-export type PlayOptions = {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly settings: GateSettings;
+export type PlayOptions = QuestionParts & {
   readonly sessions: Sessions;
-  readonly triggers: Triggers;
   readonly connections: Connections;
   readonly inputs: Inputs;
   readonly resolver: Resolver;
   readonly routes: Routes;
-  readonly agentTags: AgentTags;
-  readonly ends: SessionEnds;
 };
 
-/** One viewer's request on its way through the gate. */
-type Visit = {
-  readonly request: AccessRequest;
-  readonly asked: StreamName;
-  readonly host: string;
-  readonly trace: Trace;
-  readonly connection: OpenConnection;
-  readonly token: string;
-  /** True when the client brought none. */
-  readonly madeToken: boolean;
-  readonly key: string;
-};
-
-/** The viewers' door: CONN_OPEN, the stream, the session with its USER_NEW, CONN_PLAY. Nothing is sent before the last yes. */
+/** The viewers' door: CONN_OPEN, the stream, the session with its question, CONN_PLAY. Nothing is sent before the last yes. */
 export class Play {
   readonly #options: PlayOptions;
+  readonly #renewals: Renewals;
 
   constructor(options: PlayOptions) {
     this.#options = options;
+    const { clock, sessions, settings } = options;
+    this.#renewals = new Renewals({ clock, sessions, tknMode: () => settings.sessions.tknMode });
   }
 
-  /** Rejects with "access.denied", "access.offline" or "access.ended"; the message is for the client and names no stream. */
+  /**
+   * Rejects with "access.denied", "access.full", "access.offline" or "access.ended"; the message is for the client and names no
+   * stream, and the error has the decision's number.
+   */
   async admit(request: AccessRequest): Promise<Admission<Stream>> {
-    const { clock, log, routes, connections } = this.#options;
-    const trace = new Trace(clock);
+    const { clock, tokens, witness } = this.#options;
+    const visit = new Visit(request, clock, tokens);
     try {
-      const asked = streamName(request.stream);
-      if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
-      const host = canonicalAddress(request.address);
-      const connection = await connections.open(request, asked, asked, host);
-      const brought = readToken(request, this.#options.settings.sessions.tknMode);
-      const token = brought || this.#newToken(request, connection);
-      const key = routes.key(asked, host, token);
-      return await this.#visit({ request, asked, host, trace, connection, token, madeToken: brought === "", key });
+      const admission = await this.#admit(visit);
+      if (visit.begins) witness.allowed(visit.seen("play"));
+      return admission;
     } catch (error) {
-      log.write("MEDIUM", `A viewer was refused: ${messageOf(error)} [${trace}]`, { protocol: request.protocol });
-      throw error;
+      throw witness.refused(visit.seen("play"), error);
+    }
+  }
+
+  /**
+   * Brings a fresh token to the viewer's running session, which goes on whatever the answer is. The old token comes by cookie or
+   * as `was`, the new one as `tkn` or bearer. Rejects with "access.denied", and with "access.unknown" when there is no such session.
+   */
+  async renew(request: AccessRequest): Promise<Renewed> {
+    const { clock, tokens, witness } = this.#options;
+    const visit = new Visit(request, clock, tokens);
+    try {
+      return await this.#renewed(visit);
+    } catch (error) {
+      throw witness.refused(visit.seen("renew"), error);
+    }
+  }
+
+  async #admit(visit: Visit): Promise<Admission<Stream>> {
+    const { routes, inputs, resolver, connections, settings } = this.#options;
+    const { request, asked, host } = visit;
+    if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
+    const connection = await connections.open(request, asked, asked, host, visit);
+    const brought = visit.nameToken ?? readToken(request, settings.sessions.tknMode);
+    visit.token = brought || this.#newToken(request, connection);
+    visit.madeToken = brought === "";
+    visit.key = routes.key(asked, host, visit.token);
+    const route = routes.find(visit.key, (stream) => inputs.playing(stream.name) === stream);
+    if (route) return await this.#enterOrElse(visit, connection, route, route);
+    const search = routes.search(visit.key, () => resolver.resolve(asked, host, request, visit.trace));
+    try {
+      return await this.#enterOrElse(visit, connection, await search.target, undefined);
+    } finally {
+      search.done();
     }
   }
 
@@ -78,42 +88,145 @@ export class Play {
     return handedOn ? generateToken() : connection.token;
   }
 
-  async #visit(visit: Visit): Promise<Admission<Stream>> {
-    const { routes, inputs, resolver } = this.#options;
-    const { key, asked, host, request, trace } = visit;
-    const route = routes.find(key, (stream) => inputs.playing(stream.name) === stream);
-    if (route) return this.#enter(visit, route, route);
-    const search = routes.search(key, () => resolver.resolve(asked, host, request, trace));
+  /** A limit may send who comes to another stream, once: what it is refused there is its answer. */
+  async #enterOrElse(visit: Visit, connection: OpenConnection, target: Target, route: Route | undefined): Promise<Admission<Stream>> {
     try {
-      return await this.#enter(visit, await search.target, undefined);
-    } finally {
-      search.done();
+      return await this.#enter(visit, connection, target, route);
+    } catch (error) {
+      const name = fallbackOf(error);
+      if (name === undefined) throw error;
+      const stream = await this.#options.resolver.instead(streamName(name), visit.trace);
+      visit.trace.add("fallback", stream ? "another stream, as the limit says" : "what the limit names does not play");
+      if (!stream || stream === target.stream) throw error;
+      return await this.#enter(visit, connection, { stream, redirected: true }, undefined);
     }
   }
 
-  async #enter(visit: Visit, target: Target, route: Route | undefined): Promise<Admission<Stream>> {
-    const { request, connection, host, asked } = visit;
+  async #enter(visit: Visit, connection: OpenConnection, target: Target, route: Route | undefined): Promise<Admission<Stream>> {
+    const { request, host, asked } = visit;
     const { stream } = target;
+    visit.stream = stream.name;
     const use = this.#options.inputs.use(stream);
     let session: SessionConnection | undefined;
     try {
       const type = this.#typeOf(request);
       const identity = type && identityOf(visit, stream, type, route);
-      if (identity) session = await this.#options.sessions.join(identity, this.#askOf(visit, identity));
-      visit.trace.add("session", session ? "let in" : "none");
+      if (identity) session = await this.#join(visit, identity, route !== undefined);
       connection.stillThere();
       if (!request.infoOnly) {
-        await connection.play(stream.name, host, asked, request, session?.sessionId ?? "");
+        await connection.play(stream.name, host, asked, request, session?.sessionId ?? "", visit);
         connection.stillThere();
         connection.last = { stream: stream.name, host, protocol: request.protocol, url: request.url };
       }
       if (this.#options.inputs.playing(stream.name) !== stream) throw new SluiceError("access.offline", "This stream has just ended.");
       if (session && identity?.type === "viewer") this.#remember(visit, target, route, identity, session);
-      return this.#admission(visit, target, session, use);
+      return this.#admission(visit, connection, target, session, use);
     } catch (error) {
       session?.[Symbol.dispose]();
       use?.[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  /** Joins the session of the identity. `known`: the viewer has been let in before, and most likely is in it. */
+  async #join(visit: Visit, identity: Identity, known: boolean): Promise<SessionConnection> {
+    const { sessions } = this.#options;
+    const question = new Question(this.#options, visit, identity);
+    let standing: Standing | undefined;
+    try {
+      if (!known) {
+        standing = this.#look(visit, identity);
+        if (await this.#renewedOnTheWay(visit, identity, standing, question)) return await sessions.join(identity, question.ask);
+      }
+      const joining = sessions.join(identity, question.ask);
+      const session = await joining;
+      visit.sessionId = session.sessionId;
+      if (standing?.state === "new" || standing?.state === "granted") visit.begins = true;
+      return session;
+    } catch (error) {
+      standing ??= this.#look(visit, identity);
+      visit.rule = ruleOf(error, question, standing);
+      throw error;
+    } finally {
+      question.leave();
+    }
+  }
+
+  /** Notes what the identity meets. */
+  #look(visit: Visit, identity: Identity): Standing {
+    const standing = this.#options.sessions.standing(identity);
+    visit.sessionId = standing.id;
+    visit.trace.add("session", standingWords(standing));
+    return standing;
+  }
+
+  /**
+   * A player's next request may bring a new token for the session that it is in: then the session is asked about with that, and goes on.
+   * Rejects when the answer is no.
+   */
+  async #renewedOnTheWay(visit: Visit, identity: Identity, standing: Standing, question: Question): Promise<boolean> {
+    if (identity.type !== "viewer" || visit.madeToken) return false;
+    const living = await this.#older(visit, identity, standing);
+    if (!living) return false;
+    visit.trace.add("renewal", "a new token for the session of an older one");
+    visit.sessionId = living.id;
+    await this.#renewals.renew(living.id, identity, question.ask);
+    this.#options.witness.allowed(visit.seen("renew"));
+    return true;
+  }
+
+  /** The session that the request's new token is for. */
+  async #older(visit: Visit, identity: Identity, standing: Standing): Promise<Standing | undefined> {
+    const { sessions, tokens } = this.#options;
+    if (standing.state === "new" || standing.state === "granted") {
+      const older = this.#renewals.olderTokens(visit.request, identity.token);
+      return older.length === 0 ? undefined : this.#renewals.living(identity, older);
+    }
+    // The identity has no token in it (a claim, an address): a newer JWT makes the session's life longer.
+    if (!tokens || standing.state !== "living" || standing.madeToken || sessions.get(standing.id)?.token === identity.token)
+      return undefined;
+    const shown = await tokens.verify(identity.token, { permission: "output", stream: identity.stream, address: identity.address });
+    return shown.kind === "valid" ? standing : undefined;
+  }
+
+  async #renewed(visit: Visit): Promise<Renewed> {
+    const { routes, inputs, resolver, connections, settings } = this.#options;
+    const { request, asked, host } = visit;
+    if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
+    await connections.open(request, asked, asked, host, visit);
+    const token = visit.nameToken ?? readToken({ ...request, cookies: {} }, settings.sessions.tknMode | tokenPlace.readQuery);
+    if (token === "") throw new SluiceError("input.invalid", "There is no new token; send it as tkn, or as Authorization: Bearer.");
+    visit.token = token;
+    for (const old of this.#renewals.olderTokens(request, "")) {
+      const key = routes.key(asked, host, old);
+      const route = routes.find(key, (stream) => inputs.playing(stream.name) === stream);
+      const target = route ?? (await resolver.resolve(asked, host, request, visit.trace));
+      const kept = [...(route?.identities.values() ?? [])].at(-1);
+      const identity = kept ?? identityOf(visit, target.stream, "viewer", undefined);
+      const living = this.#renewals.living(identity, [old]);
+      if (!living) continue;
+      return await this.#renewAs(visit, { ...identity, token, madeToken: false, url: request.url }, living, target);
+    }
+    throw noOldToken();
+  }
+
+  async #renewAs(visit: Visit, identity: Identity, living: Standing, target: Target): Promise<Renewed> {
+    const { routes, witness } = this.#options;
+    visit.stream = identity.stream;
+    visit.sessionId = living.id;
+    const question = new Question(this.#options, visit, identity);
+    try {
+      await this.#renewals.renew(living.id, identity, question.ask);
+      const expiresAt = this.#renewals.expiry(question.answer);
+      const { stream, redirected } = target;
+      routes.keep(routes.key(visit.asked, visit.host, identity.token), living.id, {
+        ...{ stream, redirected },
+        identities: new Map([[identity.protocol, identity]]),
+      });
+      witness.allowed(visit.seen("renew"));
+      return { sessionId: living.id, ...(expiresAt !== undefined && { expiresAt }) };
+    } finally {
+      question.leave();
     }
   }
 
@@ -141,21 +254,14 @@ export class Play {
     }
   }
 
-  /** USER_NEW with the final stream and the client's own URL; the seventh line only at the first time. */
-  #askOf({ request, asked, host }: Visit, identity: Identity): Ask {
-    const { triggers, agentTags, ends } = this.#options;
-    const { stream, token, protocol, url } = identity;
-    return async (sessionId, first, known) => {
-      if (first) agentTags.add(sessionId, request.headers["user-agent"]);
-      if (!triggers.wants("USER_NEW", stream)) return allow();
-      if (first) await ends.beforeStart(sessionId, identity);
-      const payload = { stream, host, token, protocol, url, sessionId, ...detailsOf(request, asked, !first) };
-      return known ?? triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload);
-    };
-  }
-
-  #admission(visit: Visit, target: Target, session: SessionConnection | undefined, use: Disposable | undefined): Admission<Stream> {
-    const { request, token, asked, connection, host } = visit;
+  #admission(
+    visit: Visit,
+    connection: OpenConnection,
+    target: Target,
+    session: SessionConnection | undefined,
+    use: Disposable | undefined,
+  ): Admission<Stream> {
+    const { request, token, asked, host } = visit;
     const { tknMode } = this.#options.settings.sessions;
     const { clock, triggers } = this.#options;
     const { protocol, lasting = false } = request;
@@ -197,4 +303,33 @@ function identityOf({ request, host, token, madeToken }: Visit, stream: Stream, 
   const { protocol, url } = request;
   const known = route?.identities.get(protocol);
   return known?.type === type ? known : { type, stream: stream.name, address: host, token, madeToken, protocol, url };
+}
+
+/** What decided about a viewer that was refused by its session; undefined: the trace knows. */
+function ruleOf(error: unknown, { answer }: Question, standing: Standing): string | undefined {
+  const limit = limitOf(error);
+  if (limit !== undefined) return `limit ${limit}`;
+  if (answer?.kind === "allow") return isSluiceError(error, "access.ended") ? undefined : "the limits of the yes to USER_NEW";
+  if (answer) return undefined;
+  if (standing.state === "refused") return keptNo;
+  if (standing.state === "barred") return `a no that is for all with this ${standing.scope ?? "token"}`;
+  return standing.state === "checking" ? "the answer to another request of this session" : undefined;
+}
+
+function standingWords({ state, until, scope }: Standing): string {
+  const end = until === undefined ? "" : ` until ${new Date(until).toISOString()}`;
+  switch (state) {
+    case "living":
+      return `joins one that lives${end}`;
+    case "checking":
+      return "waits for the answer to another request of it";
+    case "refused":
+      return `its no is remembered${end}`;
+    case "barred":
+      return `a no that is for all with this ${scope ?? "token"} holds${end}`;
+    case "granted":
+      return `is new; a yes that is for all with this ${scope ?? "token"} holds${end}`;
+    case "new":
+      return "is new";
+  }
 }

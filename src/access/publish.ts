@@ -64,18 +64,14 @@ export class Publish {
   }
 
   /** Rejects with "access.denied", "access.unknown", "access.taken" or "access.ended"; the message is for the client. */
-  async admit(request: AccessRequest): Promise<Admission<StreamWriter>> {
-    const trace = new Trace(this.#options.clock);
+  async admit(request: AccessRequest, trace = new Trace(this.#options.clock)): Promise<Admission<StreamWriter>> {
     const asked = streamName(request.stream);
     try {
       const host = canonicalAddress(request.address);
-      const connection = await this.#options.connections.open(request, "", asked, host);
+      const connection = await this.#options.connections.open(request, "", asked, host, trace);
       return await this.#push({ request, host, asked, trace, connection });
     } catch (error) {
-      const told = withoutKey(error, request);
-      this.#options.log.write("WARN", `A push was refused: ${messageOf(told)}`, { protocol: request.protocol, address: request.address });
-      this.#options.log.write("MEDIUM", `Steps of the refused push: ${trace}`);
-      throw told;
+      throw withoutKey(error, request);
     }
   }
 
@@ -125,16 +121,16 @@ export class Publish {
     let { url } = request;
     let name = withoutQuery(request.stream);
     if (request.protocol === "RTMP" && triggers.wants("RTMP_PUSH_REWRITE")) {
-      const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details }, request.connection.signal);
-      const value = rewritten(answer, "RTMP_PUSH_REWRITE", trace);
+      const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details }, request.connection.signal, trace.told);
+      const value = rewritten(answer);
       if (value !== undefined) {
         name = lastPart(value);
         if (isUrl(value)) url = value;
       }
     }
     if (triggers.wants("PUSH_REWRITE")) {
-      const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details }, request.connection.signal);
-      const value = rewritten(answer, "PUSH_REWRITE", trace);
+      const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details }, request.connection.signal, trace.told);
+      const value = rewritten(answer);
       if (value !== undefined) name = isUrl(value) ? lastPart(value) : value;
     }
     const final = streamName(name);
@@ -157,8 +153,8 @@ export class Publish {
         "STREAM_PUSH",
         { stream: name, host, protocol, url, ...detailsOf(request, asked) },
         request.connection.signal,
+        trace.told,
       );
-      trace.add("STREAM_PUSH", verdict.kind);
       if (verdict.kind === "deny") throw new SluiceError("access.denied", verdict.reason);
     }
     if (!known && !(await addressFits(rule.from, host, lookup)))
@@ -207,13 +203,12 @@ export class Publish {
     if (writer.stream === before) return writer;
     this.#sources.set(name, source);
     if (!triggers.wants("STREAM_READY", name)) return writer;
-    const asking = triggers.fire("STREAM_READY", { stream: name, input: "Buffer" });
+    const asking = triggers.fire("STREAM_READY", { stream: name, input: "Buffer" }, undefined, trace.told);
     void inputs.announce(
       name,
       asking.then((verdict) => (verdict.kind === "allow" ? inputs.playing(name) : undefined)),
     );
     const verdict = await asking;
-    trace.add("STREAM_READY", verdict.kind);
     if (verdict.kind === "allow") return writer;
     await directory.end(name, { code: "TRIGGER", text: "STREAM_READY trigger returned false" });
     throw new SluiceError("access.denied", verdict.reason);
@@ -272,8 +267,7 @@ function publishAs(directory: StreamDirectory, name: StreamName, options: LiveOp
 }
 
 /** The new value, undefined to go on with the old one. Throws "access.denied". */
-function rewritten(answer: Rewriting, trigger: string, trace: Trace): string | undefined {
-  trace.add(trigger, answer.kind);
+function rewritten(answer: Rewriting): string | undefined {
   if (answer.kind === "deny") throw new SluiceError("access.denied", answer.reason);
   if (answer.kind === "keep") return undefined;
   if (answer.to === "") throw new SluiceError("access.denied", "not allowed");

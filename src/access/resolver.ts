@@ -44,22 +44,34 @@ export class Resolver {
     const seen = new Set<StreamName>();
     const first = await this.#chain(wanted, seen, trace);
     if (typeof first !== "string") return { stream: first, redirected: first.name !== wanted };
+    trace.add("stream", "is offline");
     const value = await this.#fallback(first, asked, host, request, trace);
     const source = settings.stream(baseName(first))?.source;
     const next = streamName(expandVariables(value, { stream: first, now: clock.now(), ...(source !== undefined && { source }) }));
     if (next === "" || next === first) throw offline();
     if (seen.has(next)) throw offline("This stream is offline, and so is what should be shown instead.");
     const second = await this.#chain(next, seen, trace);
+    trace.add("default stream", typeof second === "string" ? "is offline, too" : "plays");
     if (typeof second === "string") throw offline("This stream is offline, and so is what should be shown instead.");
     return { stream: second, redirected: true };
+  }
+
+  /** What plays under the name that a limit has sent somebody to, or under one of its fallbacks. */
+  async instead(name: StreamName, trace: Trace): Promise<Stream | undefined> {
+    const found = await this.#chain(name, new Set(), trace);
+    return typeof found === "string" ? undefined : found;
   }
 
   async #rewritten(asked: StreamName, host: string, request: AccessRequest, trace: Trace): Promise<StreamName> {
     const { triggers } = this.#options;
     if (!triggers.wants("PLAY_REWRITE", asked)) return asked;
     const { protocol, url } = request;
-    const answer = await triggers.fire("PLAY_REWRITE", { stream: asked, host, protocol, url, ...detailsOf(request, asked) });
-    trace.add("PLAY_REWRITE", answer.kind);
+    const answer = await triggers.fire(
+      "PLAY_REWRITE",
+      { stream: asked, host, protocol, url, ...detailsOf(request, asked) },
+      undefined,
+      trace.told,
+    );
     if (answer.kind === "keep") return asked;
     if (answer.kind === "deny") throw new SluiceError("access.denied", answer.reason);
     const name = streamName(answer.to);
@@ -88,15 +100,8 @@ export class Resolver {
     const { defaultStream } = settings;
     if (!triggers.wants("DEFAULT_STREAM", name)) return defaultStream;
     const { protocol, url } = request;
-    const answer = await triggers.fire("DEFAULT_STREAM", {
-      defaultStream,
-      stream: name,
-      host,
-      protocol,
-      url,
-      ...detailsOf(request, asked),
-    });
-    trace.add("DEFAULT_STREAM", answer.kind);
+    const payload = { defaultStream, stream: name, host, protocol, url, ...detailsOf(request, asked) };
+    const answer = await triggers.fire("DEFAULT_STREAM", payload, undefined, trace.told);
     if (answer.kind === "rewrite") return answer.to;
     if (answer.kind === "keep") return defaultStream;
     if (answer.reason === "" || answer.reason === bareReason) throw offline();
