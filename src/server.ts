@@ -9,6 +9,7 @@ import { createStreamTags } from "./access/stream-tags.ts";
 import { createControl } from "./api/control.ts";
 import { EventFeed } from "./api/events/feed.ts";
 import { ApiTokens } from "./api/auth/api-tokens.ts";
+import { bandwidthOf } from "./api/mist/settings/kept.ts";
 import { createApi } from "./api/server.ts";
 import { SluiceError } from "./base/errors.ts";
 import type { ServerControl } from "./base/server-control.ts";
@@ -76,6 +77,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const clock = createClock();
   const write = options.logLine ?? ((line: string): void => void process.stderr.write(`${line}\n`));
   const log = createLog({ level: loaded.settings.logLevel, write, clock });
+  let logLines = 0;
+  opened.use(log.onEntry(() => void logLines++));
   for (const warning of loaded.warnings) log.write("WARN", warning);
 
   const store = opened.use(openStore(loaded.settings.data));
@@ -187,7 +190,17 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     }),
   );
   const metrics = opened.use(
-    createMetrics({ clock, sessions, directory, triggers, outbox, version, serverId: () => configuration.settings.serverid }),
+    createMetrics({
+      clock,
+      sessions,
+      directory,
+      triggers,
+      outbox,
+      version,
+      serverId: () => configuration.settings.serverid,
+      bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
+      logLines: () => logLines,
+    }),
   );
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const api = createApi({

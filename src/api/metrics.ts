@@ -1,5 +1,7 @@
 import type { Context, Hono } from "hono";
 import type { Settings } from "../config/settings.ts";
+import { answerText, callbackOf } from "./command.ts";
+import { loadReport } from "./load-report.ts";
 import type { Authorizer } from "./mist/authorize.ts";
 import type { ApiParts } from "./parts.ts";
 import { refuse } from "./rest/frame/mount.ts";
@@ -9,7 +11,8 @@ import { type Bindings, principalOf } from "./rest/rest.ts";
 const taken = ["", "api", "api2", "ws"];
 
 /**
- * `GET /metrics` for those who may use the REST API, and the path of MistServer's `prometheus` for everybody, as there.
+ * `GET /metrics` for those who may use the REST API, and the path of MistServer's `prometheus` for everybody, as there; with `.json`
+ * behind it, the numbers in the form that load balancers read.
  * To be mounted after what must not be hidden by that path.
  */
 export function metricRoutes(app: Hono<{ Bindings: Bindings }>, parts: ApiParts, authorizer: Authorizer): void {
@@ -21,7 +24,16 @@ export function metricRoutes(app: Hono<{ Bindings: Bindings }>, parts: ApiParts,
     });
   app.on(["GET", "HEAD"], "*", async (context, next) => {
     const open = openPath(parts.configuration.settings);
-    return open !== undefined && context.req.path === open ? await answer(context) : await next();
+    if (open === undefined) return await next();
+    if (context.req.path === open) return await answer(context);
+    if (context.req.path !== `${open}.json`) return await next();
+    const callback = callbackOf(new URL(context.req.url).searchParams);
+    return context.body(answerText(loadReport(parts), callback), 200, {
+      "content-type": callback === undefined ? "application/json" : "text/javascript",
+      "access-control-allow-origin": "*",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
   });
   app.get("/metrics", async (context) => {
     try {

@@ -119,7 +119,14 @@ describe("the metrics' text", () => {
 
   it("is the server's own: two in one process share nothing, and scrapes at the same time agree", async () => {
     await using one = await startApi({ streams: { live: {} } });
-    using two = createMetrics({ ...one.parts, directory: { list: () => [] }, version: "2", serverId: () => "other" });
+    using two = createMetrics({
+      ...one.parts,
+      directory: { list: () => [] },
+      version: "2",
+      serverId: () => "other",
+      bandwidthLimit: () => 1,
+      logLines: () => 0,
+    });
     const [first, second, other] = await Promise.all([one.parts.metrics.text(), one.parts.metrics.text(), two.text()]);
     const ready = [first, second, other].map((text) => scraped(parsePrometheus(text), "sluice_streams", { state: "ready" }));
     expect(ready).toEqual([1, 1, 0]);

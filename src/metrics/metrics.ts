@@ -13,6 +13,8 @@ export interface Metrics extends Disposable {
   readonly contentType: string;
   /** Reads everything now, and writes it in Prometheus' text format 0.0.4. */
   text(): Promise<string>;
+  /** What the text is made from, read now. */
+  facts(): Facts;
 }
 
 export type MetricsOptions = {
@@ -24,6 +26,10 @@ export type MetricsOptions = {
   readonly version: string;
   /** Read at each scrape. */
   readonly serverId: () => string;
+  /** MistServer's `bandwidth.limit`, bytes per second; read at each scrape. */
+  readonly bandwidthLimit: () => number;
+  /** Lines that the log has written. */
+  readonly logLines: () => number;
 };
 
 /**
@@ -31,26 +37,30 @@ export type MetricsOptions = {
  * nothing. Each server has a registry of its own: two may live in one process.
  */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { clock, sessions, directory, triggers, outbox, version, serverId } = options;
+  const { clock, sessions, directory, triggers, outbox, version, serverId, bandwidthLimit, logLines } = options;
   const began = clock.monotonic();
   const meter = createProcessMeter(clock);
   const registry = new Registry();
   let facts: Facts | undefined;
   for (const [name, definition] of Object.entries(metrics)) register(registry, name, definition, () => facts);
+  const read = (): Facts => ({
+    census: sessions.census(),
+    streams: directory.list(),
+    triggers: triggers.stats(),
+    handlers: triggers.handlers(),
+    outbox: outbox.stats(),
+    process: meter.read(),
+    version,
+    serverId: serverId(),
+    bandwidthLimit: bandwidthLimit(),
+    logLines: logLines(),
+    uptime: (clock.monotonic() - began) / 1000,
+  });
   return {
     contentType: registry.contentType,
+    facts: read,
     async text() {
-      facts = {
-        census: sessions.census(),
-        streams: directory.list(),
-        triggers: triggers.stats(),
-        handlers: triggers.handlers(),
-        outbox: outbox.stats(),
-        process: meter.read(),
-        version,
-        serverId: serverId(),
-        uptime: (clock.monotonic() - began) / 1000,
-      };
+      facts = read();
       // The registry calls every `collect` before it gives way, so that another scrape cannot mix its facts into these.
       const text = registry.metrics();
       facts = undefined;

@@ -14,6 +14,9 @@ export type Facts = {
   readonly process: ProcessFacts;
   readonly version: string;
   readonly serverId: string;
+  /** Bytes per second, as the operator wrote it (`bandwidth`). */
+  readonly bandwidthLimit: number;
+  readonly logLines: number;
   /** Seconds since the server began. */
   readonly uptime: number;
 };
@@ -40,6 +43,11 @@ const breakerStates = { closed: 0, "half-open": 1, open: 2 } as const;
 
 /** The one table of metrics: the text, the reference page and the tests follow from it. MistServer's names where it has one. */
 export const metrics = {
+  mist_logs: {
+    type: "counter",
+    help: "Lines of the log since the start.",
+    collect: ({ logLines }) => logLines,
+  },
   mist_cpu: {
     type: "gauge",
     help: "Use of all processors of the machine over the last 15 seconds, in tenths of a percent.",
@@ -90,6 +98,11 @@ export const metrics = {
     help: "Bytes of streams since the start: `up` was sent, `down` was received.",
     labels: ["direction"],
     collect: ({ census: { ever } }) => directions(ever),
+  },
+  mist_bw_limit: {
+    type: "gauge",
+    help: "Bytes per second that the machine's line has, as the operator wrote it (`bandwidth`); it limits nothing.",
+    collect: ({ bandwidthLimit }) => bandwidthLimit,
   },
   mist_sessions: {
     type: "gauge",

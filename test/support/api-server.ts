@@ -7,6 +7,7 @@ import type { LogEntry } from "../../src/base/log.ts";
 import { EventFeed } from "../../src/api/events/feed.ts";
 import { ApiTokens } from "../../src/api/auth/api-tokens.ts";
 import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
+import { bandwidthOf } from "../../src/api/mist/settings/kept.ts";
 import { createApi } from "../../src/api/server.ts";
 import { createStreamTags } from "../../src/access/stream-tags.ts";
 import { type ChangeStore, openConfiguration } from "../../src/config/configuration.ts";
@@ -86,7 +87,17 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const reloads: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const directory = fakeDirectory(streams);
-  const metrics = createMetrics({ clock, sessions, directory, triggers, outbox, version: "0.1.0", serverId: () => "" });
+  const metrics = createMetrics({
+    clock,
+    sessions,
+    directory,
+    triggers,
+    outbox,
+    version: "0.1.0",
+    serverId: () => "",
+    bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
+    logLines: () => lines.length,
+  });
   const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const parts: ApiParts = {
