@@ -109,6 +109,8 @@ export type Config = {
   /** The HTTP port's content over TLS. The port is 4433 if left out. */
   readonly https?: Omit<HttpsSetting, "port"> & { readonly port?: number };
   readonly sessionViewerMode?: number;
+  /** What makes one viewer the same viewer, in place of the mode: "stream, claim:sub | token". */
+  readonly sessionIdentity?: string | readonly string[];
   readonly sessionInputMode?: number;
   readonly sessionOutputMode?: number;
   readonly sessionUnspecifiedMode?: number;

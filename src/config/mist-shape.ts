@@ -95,6 +95,7 @@ export function readConfigMember(member: string, value: unknown, reading: Readin
     case "tknMode":
       return { [member]: value === null ? null : parseMember(member, wholeNumber(value), where) };
     case "serverid":
+    case "sessionIdentity":
     case "accesslog":
     case "defaultStream":
       return { [member]: value === null ? null : parseMember(member, value, where) };

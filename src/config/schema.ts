@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { SluiceError } from "../base/errors.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
 import { type LogKind, logKinds } from "../base/log.ts";
+import { identityWords, readSessionIdentity } from "../base/session-identity.ts";
 import { streamName } from "../base/stream-name.ts";
 import { accountKeys, accountSchema } from "./account.ts";
 import { fallbackKeys, fallbackShape } from "./fallback-shape.ts";
@@ -106,6 +107,14 @@ export const settingSchemas = {
     .strictObject(httpsShape, "an object with `cert` and `key`")
     .transform(({ host: own, ...rest }) => ({ ...rest, ...(own !== undefined && { host: own }) })),
   sessionViewerMode: sessionMask,
+  sessionIdentity: z.union([text(), z.array(text())], identityWords).transform((given, context) => {
+    try {
+      return readSessionIdentity(given);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: `${identityWords} (${messageOf(error)})` });
+      return z.NEVER;
+    }
+  }),
   sessionInputMode: sessionMask,
   sessionOutputMode: sessionMask,
   sessionUnspecifiedMode: sessionMask,

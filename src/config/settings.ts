@@ -2,6 +2,7 @@ import type { StreamSettings } from "../access/settings.ts";
 import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { StreamKeyTable } from "../access/tokens/stream-keys.ts";
 import type { LogKind } from "../base/log.ts";
+import type { SessionIdentity } from "../base/session-identity.ts";
 import type { Account } from "./account.ts";
 import { fallbackOf } from "./fallback-shape.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
@@ -49,6 +50,8 @@ export type Settings = {
   /** Undefined: no HTTPS. */
   readonly https: HttpsSetting | undefined;
   readonly sessionViewerMode: number;
+  /** What makes one viewer the same viewer, in place of `sessionViewerMode`; empty: the mode counts. */
+  readonly sessionIdentity: SessionIdentity;
   readonly sessionInputMode: number;
   readonly sessionOutputMode: number;
   readonly sessionUnspecifiedMode: number;
@@ -102,6 +105,7 @@ export function withDefaults(values: SettingValues): Settings {
     proxyProtocol: values.proxyProtocol ?? false,
     https: values.https,
     sessionViewerMode: values.sessionViewerMode ?? 14,
+    sessionIdentity: values.sessionIdentity ?? [],
     sessionInputMode: values.sessionInputMode ?? 15,
     sessionOutputMode: values.sessionOutputMode ?? 15,
     sessionUnspecifiedMode: values.sessionUnspecifiedMode ?? 0,
