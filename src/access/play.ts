@@ -224,7 +224,8 @@ export class Play {
         identities: new Map([[identity.protocol, identity]]),
       });
       witness.allowed(visit.seen("renew"));
-      return { sessionId: living.id, ...(expiresAt !== undefined && { expiresAt }) };
+      const cookie = tokenCookie(identity.token, this.#options.settings.sessions.tknMode, isSecure(visit.request));
+      return { sessionId: living.id, ...(expiresAt !== undefined && { expiresAt }), ...(cookie !== undefined && { cookie }) };
     } finally {
       question.leave();
     }
@@ -281,7 +282,7 @@ export class Play {
       sessionId: session?.sessionId ?? "",
       token,
       urlToken: request.carriesToken ? urlToken(token, tknMode) : undefined,
-      cookie: request.carriesToken ? tokenCookie(token, tknMode) : undefined,
+      cookie: request.carriesToken ? tokenCookie(token, tknMode, isSecure(request)) : undefined,
       redirected: target.redirected,
       count: (up, down) => {
         session?.count(up, down);
@@ -332,4 +333,9 @@ function standingWords({ state, until, scope }: Standing): string {
     case "new":
       return "is new";
   }
+}
+
+/** True when the client's own connection is over TLS, as far as is known. */
+function isSecure({ url }: AccessRequest): boolean {
+  return /^(?:https|wss):/i.test(url);
 }

@@ -11,6 +11,8 @@ export type Renewed = {
   readonly sessionId: string;
   /** Unix milliseconds until which the new answer holds; absent when it has no end. */
   readonly expiresAt?: number;
+  /** The whole value of a `Set-Cookie` header with the new token; absent when tokens are not written there. */
+  readonly cookie?: string;
 };
 
 export type RenewalOptions = {

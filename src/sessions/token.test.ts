@@ -44,6 +44,7 @@ describe("tokens", () => {
     expect(urlToken("", 15)).toBeUndefined();
     expect(tokenCookie("abc", 15)).toBe("tkn=abc; Max-Age=600; Path=/; HttpOnly; SameSite=Lax");
     expect(tokenCookie("a; Domain=x\r\nB: c", 8)).toBe("tkn=a%3B%20Domain%3Dx%0D%0AB%3A%20c; Max-Age=600; Path=/; HttpOnly; SameSite=Lax");
+    expect(tokenCookie("abc", 15, true)).toBe("tkn=abc; Max-Age=600; Path=/; HttpOnly; Secure; SameSite=None; Partitioned");
     expect(tokenCookie("abc", 7)).toBeUndefined();
   });
 });

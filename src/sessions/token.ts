@@ -34,8 +34,13 @@ export function urlToken(token: string, tknMode: number): string | undefined {
   return token && tknMode & tokenPlace.writeUrl ? encodeURIComponent(token) : undefined;
 }
 
-/** The value of a `Set-Cookie` header, or undefined when `tknMode` does not write cookies. Odd characters are percent-encoded (RFC 6265 4.1.1). */
-export function tokenCookie(token: string, tknMode: number): string | undefined {
+/**
+ * The value of a `Set-Cookie` header, or undefined when `tknMode` does not write cookies. Odd characters are percent-encoded
+ * (RFC 6265 4.1.1). Over HTTPS also a player that a page of another site has embedded keeps it, for each such site another one
+ * (`Partitioned`, CHIPS); without HTTPS browsers take no cookie that goes to other sites.
+ */
+export function tokenCookie(token: string, tknMode: number, secure = false): string | undefined {
   if (!token || !(tknMode & tokenPlace.writeCookie)) return undefined;
-  return `tkn=${encodeURIComponent(token)}; Max-Age=${cookieSeconds}; Path=/; HttpOnly; SameSite=Lax`;
+  const site = secure ? "Secure; SameSite=None; Partitioned" : "SameSite=Lax";
+  return `tkn=${encodeURIComponent(token)}; Max-Age=${cookieSeconds}; Path=/; HttpOnly; ${site}`;
 }
