@@ -6,6 +6,7 @@ import { createGate } from "./access/gate.ts";
 import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
+import { LiveList } from "./access/live-list.ts";
 import { createControl } from "./api/control.ts";
 import { EventFeed } from "./api/events/feed.ts";
 import { ApiTokens } from "./api/auth/api-tokens.ts";
@@ -142,6 +143,17 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   });
   opened.defer(() => gate.close());
   opened.use(sessions);
+  const live = opened.use(
+    new LiveList({
+      clock,
+      log,
+      directory,
+      sessions,
+      tagsOf: streamTags.tagsOf,
+      setting: () => configuration.settings.liveList,
+      isHidden: (base) => configuration.stream(base)?.hidden === true,
+    }),
+  );
   const events = opened.use(new EventFeed({ clock, directory, sessions, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();
@@ -159,6 +171,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       publish: gate.publish,
       play: gate.play,
+      live,
       watchAddresses: () => (connectors ? watchAddresses(connectors) : []),
     }),
   );

@@ -7,6 +7,8 @@ export type StreamSettings = {
   readonly source: string;
   readonly fallback_stream?: string | undefined;
   readonly always_on?: boolean | undefined;
+  /** Not in the public list of what plays. */
+  readonly hidden?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
   /** ms of media kept. */
   readonly DVR?: number | undefined;

@@ -6,6 +6,9 @@ import type { CallLimitOptions } from "../triggers/failure/call-control.ts";
 import type { EntryOnFail } from "../triggers/failure/on-fail.ts";
 import type { AccessTrigger, TriggerName } from "../triggers/table.ts";
 import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
+import type { Policy } from "../policies/policy.ts";
+import type { PolicyEntry } from "./policy-entries.ts";
+import type { LimitRule } from "../access/limits/limit.ts";
 import type { Account } from "./account.ts";
 import type { HttpsSetting, Latency } from "./settings.ts";
 
@@ -67,6 +70,8 @@ export type StreamSetting =
       readonly fallback_stream?: string;
       readonly always_on?: boolean | 0 | 1;
       readonly tags?: readonly string[];
+      /** Not in the public list, `/live.json`. */
+      readonly hidden?: boolean | 0 | 1;
       /** ms of media kept. */
       readonly DVR?: number;
       /** ms, least length of a segment. */
@@ -127,7 +132,13 @@ export type Config = {
   readonly requireToken?: boolean;
   /** What is written down of the calls of triggers: "full" (the default), "sampled" or "off". */
   readonly journal?: JournalSetting["mode"] | Partial<JournalSetting>;
+  /** The public list of what plays, `/live.json` on the HTTP port: on if left out, without viewers; false switches it off. */
+  readonly liveList?: boolean | { readonly viewers?: boolean; readonly readers?: number };
+  /** How many viewers and how much bandwidth: `{ "two-screens": { by: "user", sessions: 2 } }`. See docs/recipes/limits.md. */
+  readonly limits?: Readonly<Record<string, LimitRule>>;
   readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };
+  /** Ready-made sets of handlers: `policies: [pushTokens()]`. They are asked before `triggers`. */
+  readonly policies?: readonly (Policy | PolicyEntry)[] | Readonly<Record<string, Policy | PolicyEntry>>;
   readonly protocols?: Readonly<Record<string, unknown>>;
 };
 

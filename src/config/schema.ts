@@ -5,9 +5,10 @@ import { identityWords, readSessionIdentity } from "../base/session-identity.ts"
 import { streamName } from "../base/stream-name.ts";
 import { accountKeys, accountSchema } from "./account.ts";
 import { fallbackKeys, fallbackShape } from "./fallback-shape.ts";
+import { keysAt, limitsSchema } from "./limit-rule.ts";
 import { describeProblem, describeUnknown } from "./problem.ts";
 import { defaultJournal } from "../triggers/journal/journal.ts";
-import { latencies, type SettingValues } from "./settings.ts";
+import { defaultLiveList, latencies, type SettingValues } from "./settings.ts";
 import { jwksSchema, streamKeysSchema } from "./token-settings.ts";
 
 const integer = (low: number, high: number, words: string) => z.number(words).int(words).min(low, words).max(high, words);
@@ -27,6 +28,7 @@ const streamShape = {
   name: text().optional(),
   fallback_stream: text("the name of a stream").optional(),
   always_on: onOff.optional(),
+  hidden: onOff.optional(),
   tags: list("a list of texts").optional(),
   DVR: milliseconds.optional(),
   segmentsize: milliseconds.optional(),
@@ -56,6 +58,7 @@ const looseStream = z.looseObject(
     fallback_stream: z.union([z.string(), z.null()], "the name of a stream").optional(),
     tags: z.union([z.array(z.string()), z.string(), z.null()], "a list of texts").optional(),
     always_on: looseSwitch.optional(),
+    hidden: looseSwitch.optional(),
     requireToken: looseSwitch.optional(),
     fallback: fallbackShape.optional(),
     resume: looseSwitch.optional(),
@@ -124,6 +127,17 @@ export const settingSchemas = {
   accesslog: text('empty, "LOG" or the path of a file'),
   jwks: jwksSchema,
   requireToken: z.boolean("true or false"),
+  liveList: z
+    .union(
+      [
+        z.boolean(),
+        z
+          .strictObject({ viewers: z.boolean("true or false"), readers: integer(0, 1_000_000, "a number of readers from 0 to 1000000") })
+          .partial(),
+      ],
+      "true, false, or an object with viewers, readers",
+    )
+    .transform((given) => given !== false && { ...defaultLiveList, ...(given === true ? {} : withoutUndefined(given)) }),
   journal: z.preprocess(
     (value) => (typeof value === "string" ? { mode: value } : value),
     z
@@ -146,7 +160,9 @@ const ownShape = {
   streams: z.record(z.string(), strictStream, "an object with stream names as keys"),
   account: z.record(z.string(), accountSchema, "an object with user names as keys"),
   streamkeys: streamKeysSchema,
+  limits: limitsSchema,
   triggers: z.record(z.string(), z.unknown(), "an object with trigger names as keys"),
+  policies: z.unknown(),
   protocols: z.record(z.string(), z.unknown(), "an object with protocol names as keys"),
 };
 
@@ -212,7 +228,9 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
             ? Object.keys(defaultJournal)
             : path[0] === "https"
               ? Object.keys(httpsShape)
-              : accountKeys;
+              : path[0] === "limits"
+                ? keysAt(path)
+                : accountKeys;
     return issue.keys.map((key) => describeUnknown([...path, key], known));
   });
   const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];

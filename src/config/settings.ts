@@ -1,9 +1,12 @@
+import type { LiveListSetting } from "../access/live-list.ts";
 import type { StreamSettings } from "../access/settings.ts";
+import type { LimitRule } from "../access/limits/limit.ts";
 import type { KeyEntry } from "../access/tokens/key-entry.ts";
 import type { StreamKeyTable } from "../access/tokens/stream-keys.ts";
 import type { LogKind } from "../base/log.ts";
 import type { SessionIdentity } from "../base/session-identity.ts";
 import type { Account } from "./account.ts";
+import type { PolicyEntry } from "./policy-entries.ts";
 import { fallbackOf } from "./fallback-shape.ts";
 import { defaultJournal, type JournalSetting } from "../triggers/journal/journal.ts";
 
@@ -68,10 +71,16 @@ export type Settings = {
   readonly streamkeys: StreamKeyTable;
   /** What holds for streams that do not say `requireToken` themselves: without a JWT that holds nobody may watch, without one or a stream key nobody may push. */
   readonly requireToken: boolean;
+  /** What viewers and publishers may use, by names of limits. */
+  readonly limits: Readonly<Record<string, LimitRule>>;
   /** HTTP and executable handlers, MistServer's shape, exactly as they were given. */
   readonly triggers: Readonly<Record<string, unknown>>;
+  /** Ready-made policies as JSON has them, by name; those that TypeScript made are not here. */
+  readonly policies: Readonly<Record<string, PolicyEntry>>;
   /** What is written down of the calls of triggers. */
   readonly journal: JournalSetting;
+  /** What `/live.json` on the HTTP port shows; false: there is none. */
+  readonly liveList: LiveListSetting | false;
   /** Options by protocol name. */
   readonly protocols: Readonly<Record<string, unknown>>;
   /** MistServer's list of connectors; undefined: all that Sluice has. */
@@ -79,6 +88,12 @@ export type Settings = {
   /** Settings of MistServer that are kept and shown. `prometheus` opens the metrics (api/metrics.ts), `tags`, `bandwidth`, `ui_settings`, `push_settings`, `variables` are calls of the API, `debug` and `location` have no effect. */
   readonly kept: Readonly<Record<string, unknown>>;
 };
+
+/** What the public list shows when nothing is said. */
+export const defaultLiveList: LiveListSetting = { viewers: false, readers: 10_000 };
+
+/** One object, so that a change of something else does not look like a change of limits. */
+const noLimits: Settings["limits"] = {};
 
 /** Settings before the defaults are filled in. */
 export type SettingValues = { readonly [K in keyof Settings]?: Settings[K] | undefined };
@@ -117,8 +132,11 @@ export function withDefaults(values: SettingValues): Settings {
     jwks: values.jwks ?? [],
     streamkeys: values.streamkeys ?? {},
     requireToken: values.requireToken ?? false,
+    limits: values.limits ?? noLimits,
     triggers: values.triggers ?? {},
+    policies: values.policies ?? {},
     journal: values.journal ?? defaultJournal,
+    liveList: values.liveList ?? defaultLiveList,
     protocols: values.protocols ?? {},
     connectors: values.connectors,
     kept: values.kept ?? {},
@@ -131,6 +149,7 @@ export function streamSettings(entry: StreamEntry): StreamSettings {
     source: entry.source ?? "",
     fallback_stream: typeof entry["fallback_stream"] === "string" ? entry["fallback_stream"] : undefined,
     always_on: switchOf(entry["always_on"]),
+    hidden: switchOf(entry["hidden"]),
     tags: tagsOf(entry["tags"]),
     DVR: numberOf(entry["DVR"]),
     segmentsize: numberOf(entry["segmentsize"]),

@@ -1,5 +1,5 @@
 import type { Server, Socket } from "node:net";
-import type { Host, Listener } from "../protocols/protocol.ts";
+import type { Host, Listener, PublicStreams } from "../protocols/protocol.ts";
 import { type Route, listenHttp } from "./http-server.ts";
 import { Peers, proxyStage, type Stage } from "./arrival.ts";
 import { Certificate, type CertificateFiles } from "./certificate.ts";
@@ -18,6 +18,15 @@ export type HostOptions = Pick<Host, "publish" | "play" | "watchAddresses" | "cl
   readonly trustedProxies: () => readonly string[];
   /** True while connections from trusted proxies may begin with a PROXY header; asked at each connection. */
   readonly proxyProtocol: () => boolean;
+  /** Left out: there is no public list. */
+  readonly live?: PublicStreams;
+};
+
+const nothingPublic: PublicStreams = {
+  streams: () => undefined,
+  mostReaders: 0,
+  onChange: () => ({ [Symbol.dispose]: () => {} }),
+  onStream: () => ({ [Symbol.dispose]: () => {} }),
 };
 
 /** The port for HTTPS, and what it shows to clients. */
@@ -75,6 +84,7 @@ export function createHost(options: HostOptions): RunningHost {
     publish: options.publish,
     play: options.play,
     watchAddresses: options.watchAddresses,
+    live: options.live ?? nothingPublic,
     clock,
     log,
     tcp: ({ protocol, port, host }, serve) =>

@@ -29,6 +29,8 @@ export type TrackedExchange = HttpExchange & { readonly answered: boolean };
 export function createExchange(parsed: ParsedRequest, transport: Transport): TrackedExchange {
   const { socket, response, clock } = transport;
   const cors = corsHeaders(parsed.headers.origin);
+  // What is the same for everybody says so itself: no credentials, and nothing for caches to tell apart.
+  const withCors = (headers: Headers): Headers => ("Access-Control-Allow-Origin" in headers ? headers : { ...cors, ...headers });
   let answered = false;
   const answer = (): boolean => {
     const first = !answered;
@@ -45,7 +47,7 @@ export function createExchange(parsed: ParsedRequest, transport: Transport): Tra
     reply(status, headers, body = "") {
       if (!answer()) return;
       const bytes = typeof body === "string" ? Buffer.from(body) : body;
-      const all: Record<string, string> = { ...cors, ...headers };
+      const all: Record<string, string> = { ...withCors(headers) };
       if (parsed.method === "OPTIONS") Object.assign(all, preflightHeaders(parsed.headers["access-control-request-headers"]));
       // RFC 9110 section 8.6: no length where there can be no body.
       if (status !== 204 && status !== 304) all["Content-Length"] ??= String(bytes.length);
@@ -68,7 +70,7 @@ export function createExchange(parsed: ParsedRequest, transport: Transport): Tra
       // Head, container header and first chunks leave in one packet and one system call.
       socket.cork();
       process.nextTick(() => socket.uncork());
-      socket.write(responseHead(status, { ...cors, ...headers, Connection: "close" }), "latin1");
+      socket.write(responseHead(status, { ...withCors(headers), Connection: "close" }), "latin1");
       if (parsed.method === "HEAD") sink.end();
       return sink;
     },

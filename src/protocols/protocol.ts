@@ -107,6 +107,30 @@ export interface TcpConnection extends Connection {
   close(): void;
 }
 
+/** A stream as anybody may see it in the public list. */
+export type LiveStream = {
+  readonly name: string;
+  readonly kind: Stream["kind"];
+  /** Unix milliseconds. */
+  readonly since: number;
+  readonly tracks: readonly Track[];
+  readonly tags: readonly string[];
+  /** Undefined when nobody is to know. */
+  readonly viewers: number | undefined;
+};
+
+/** What plays now, as far as anybody may know. Looking opens no session and fires no trigger. */
+export interface PublicStreams {
+  /** Those that start at once on every output, sorted by name; undefined when there is no public list. */
+  streams(): readonly LiveStream[] | undefined;
+  /** Most readers that may follow the list at the same time. */
+  readonly mostReaders: number;
+  /** Calls `run` when the list may be another one; dispose to stop. */
+  onChange(run: () => void): Disposable;
+  /** Calls `run` when a stream of this name, listed or not, begins to play, changes its state or tracks, or ends; dispose to stop. */
+  onStream(name: string, run: () => void): Disposable;
+}
+
 /** All that a protocol may know of the server; tests pass a fake one. */
 export interface Host {
   /** Listens; `serve` is called for each connection, a rejection is logged once and closes that connection. */
@@ -129,6 +153,7 @@ export interface Host {
   play(request: AccessRequest): Promise<Admission<Stream>>;
   /** How others may watch, over all protocols in use. */
   watchAddresses(): readonly (WatchAddress & { readonly codecs: readonly CodecName[] })[];
+  readonly live: PublicStreams;
   readonly clock: Clock;
   readonly log: Log;
 }
