@@ -1,4 +1,6 @@
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
+import { createStreamKeys } from "../../src/access/tokens/stream-keys.ts";
+import { createTokenVerifier } from "../../src/access/tokens/token-verifier.ts";
 import type { SessionJournal } from "../../src/access/told/session-journal.ts";
 import type { OpenInput } from "../../src/access/inputs.ts";
 import type { AccessRequest } from "../../src/sessions/access-request.ts";
@@ -24,6 +26,9 @@ export class GateBench {
   readonly directory: StreamDirectory;
   readonly sessions: Sessions;
   readonly triggers: TriggerBus;
+  /** Without keys at first: `configure` gives some. */
+  readonly tokens;
+  readonly streamKeys = createStreamKeys({});
   readonly gate: Gate;
   readonly outbox: Outbox | undefined;
   /** Every trigger that somebody listened to, as MistServer's text: `NAME|line|line`. */
@@ -46,6 +51,7 @@ export class GateBench {
     this.directory = createDirectory({ clock, log, flushMs: () => 0 });
     this.sessions = createSessions({ clock, log, settings: () => this.settings.sessions });
     const identity = { version: "test", instance: "", pid: 1, serverId: () => "" };
+    this.tokens = createTokenVerifier({ clock, log, jwks: [] });
     const outbox = kept.outbox?.(clock);
     this.outbox = outbox;
     this.triggers = createTriggers({ log, clock, identity, ...(outbox && { outbox }) });
@@ -70,6 +76,8 @@ export class GateBench {
       triggers: this.triggers,
       openInput,
       lookup,
+      tokens: this.tokens,
+      streamKeys: this.streamKeys,
       ...(kept.journal && { journal: kept.journal }),
       ...(outbox && { outbox }),
     });
@@ -144,6 +152,7 @@ export class GateBench {
     await this.directory[Symbol.asyncDispose]();
     await this.gate.close();
     await this.triggers[Symbol.asyncDispose]();
+    this.tokens[Symbol.dispose]();
   }
 }
 
