@@ -2,8 +2,10 @@ import type { StreamSettings } from "../access/settings.ts";
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { accountSchema } from "./account.ts";
+import { readLimit } from "./limit-rule.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
+import { checkPolicyEntry } from "./policy-entries.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
 import { type SettingValues, type Settings, streamSettings, withDefaults } from "./settings.ts";
 import { checkStreamKey } from "./token-settings.ts";
@@ -17,7 +19,7 @@ export interface ChangeStore {
 }
 
 /** Maps whose entries are kept one by one, so that the file may gain others later. */
-const maps = ["streams", "account", "kept", "streamkeys"] as const;
+const maps = ["limits", "streams", "account", "kept", "streamkeys", "policies"] as const;
 type MapKey = (typeof maps)[number];
 
 /** The configuration in force, and the one way to change it while the server runs. */
@@ -204,6 +206,8 @@ function checkChange(row: string, value: unknown, where: string): void {
       return;
     }
     if (key === "streams") checkStreamName(name, where);
+    if (key === "limits" && value !== null) readLimit(name, value, where);
+    if (key === "policies" && value !== null) checkPolicyEntry(value, where, [key, name]);
     if (key === "account" && value !== null && !accountSchema.safeParse(value).success)
       throw new SluiceError("config.invalid", `${where}: ${row} is no account`);
     if (value === null || key === "kept" || isObject(value)) return;

@@ -5,6 +5,8 @@ import { readConfigFile } from "./config-file.ts";
 import { createModuleGraph, type ModuleGraph } from "./reload/module-graph.ts";
 import { isMistShape, readMistShape } from "./mist-shape.ts";
 import { type Environment, type Flags, readOverrides } from "./overrides.ts";
+import type { NamedPolicy } from "../policies/active.ts";
+import { readPolicies } from "./policy-entries.ts";
 import { describeUnknown } from "./problem.ts";
 import { parseOwnShape } from "./schema.ts";
 import { type SettingValues, type Settings, type StreamEntry, withDefaults } from "./settings.ts";
@@ -24,6 +26,8 @@ export type LoadedConfiguration = {
   readonly settings: Settings;
   /** Handlers that are functions. */
   readonly handlers: readonly NativeTrigger[];
+  /** Policies that TypeScript made: they may hold functions. */
+  readonly policies: readonly NamedPolicy[];
   /** The file's content, if it has MistServer's shape. */
   readonly mist: Readonly<Record<string, unknown>> | undefined;
   /** What a person should know, one sentence each. */
@@ -63,17 +67,19 @@ export function readConfiguration(
 ): Omit<LoadedConfiguration, "file" | "path" | "overrides"> {
   if (isMistShape(value)) {
     const { values, warnings } = readMistShape(value, where, protocols);
-    return { values, settings: withDefaults(values), handlers: [], mist: value, warnings };
+    return { values, settings: withDefaults(values), handlers: [], policies: [], mist: value, warnings };
   }
-  const { triggers, streams, ...plain } = parseOwnShape(value, where);
+  const { triggers, streams, policies, ...plain } = parseOwnShape(value, where);
+  const { made, entries: policyEntries } = readPolicies(policies, where);
   const { handlers, entries } = readTriggers(triggers ?? {}, where);
   checkProtocols(plain.protocols ?? {}, where, protocols);
   const values: SettingValues = {
     ...plain,
     ...(streams !== undefined && { streams: streams as Readonly<Record<string, StreamEntry>> }),
     triggers: entries,
+    ...(Object.keys(policyEntries).length > 0 && { policies: policyEntries }),
   };
-  return { values, settings: withDefaults(values), handlers, mist: undefined, warnings: [] };
+  return { values, settings: withDefaults(values), handlers, policies: made, mist: undefined, warnings: [] };
 }
 
 function checkProtocols(options: Readonly<Record<string, unknown>>, where: string, protocols: readonly Protocol[]): void {

@@ -2,6 +2,8 @@ import { isSluiceError, messageOf } from "../base/errors.ts";
 import type { Protocol } from "../protocols/protocol.ts";
 import { triggers } from "../triggers/table.ts";
 import { type Account, accountSchema } from "./account.ts";
+import { readPolicies } from "./policy-entries.ts";
+import { readLimits } from "./limit-rule.ts";
 import { problem } from "./problem.ts";
 import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
 import { jwksSchema, problemOfStreamKey } from "./token-settings.ts";
@@ -65,6 +67,9 @@ export function readMistShape(
   values["account"] = readAccounts(raw["account"], where);
   if (raw["jwks"] !== undefined && raw["jwks"] !== null) values["jwks"] = readKeys(raw["jwks"], warn);
   if (raw["streamkeys"] !== undefined && raw["streamkeys"] !== null) values["streamkeys"] = readStreamKeys(raw["streamkeys"], where, warn);
+  const { entries: policies } = readPolicies(raw["policies"], where);
+  if (Object.keys(policies).length > 0) values["policies"] = policies;
+  if (raw["limits"] !== undefined && raw["limits"] !== null) values["limits"] = readLimits(raw["limits"], where, ["limits"]);
   const beside = keptKeys.filter((key) => hasContent(raw[key])).map((key) => [key, raw[key]] as const);
   if (beside.length > 0) values["kept"] = { ...(values["kept"] as Settings["kept"] | undefined), ...Object.fromEntries(beside) };
   const without = topKeys.slice(1).filter((key) => !keptKeys.includes(key) && hasContent(raw[key]));
@@ -99,6 +104,8 @@ export function readConfigMember(member: string, value: unknown, reading: Readin
     case "accesslog":
     case "defaultStream":
       return { [member]: value === null ? null : parseMember(member, value, where) };
+    case "limits":
+      return { limits: value === null ? null : readLimits(value, where, ["config", "limits"]) };
     case "prometheus":
     case "debug":
     case "location":

@@ -37,6 +37,26 @@ const migrations: readonly { readonly name: string; readonly sql: string }[] = [
       last_used_at INTEGER
     ) STRICT, WITHOUT ROWID`,
   },
+  {
+    name: "operator_token",
+    sql: `CREATE TABLE operator_token (
+      id TEXT PRIMARY KEY,
+      kind TEXT NOT NULL CHECK (kind IN ('push', 'view')),
+      hash TEXT NOT NULL UNIQUE,
+      hint TEXT NOT NULL,
+      stream TEXT NOT NULL,
+      spec TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      uses INTEGER,
+      not_before INTEGER,
+      expires_at INTEGER,
+      lifetime_ms INTEGER,
+      used INTEGER NOT NULL,
+      first_used_at INTEGER,
+      bound_to TEXT,
+      revoked_at INTEGER
+    ) STRICT, WITHOUT ROWID`,
+  },
 ];
 
 /** Brings the tables to the newest form, each step in a transaction of its own. Throws "config.invalid" if they are of a newer Sluice. */

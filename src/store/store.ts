@@ -5,6 +5,8 @@ import { type ApiTokenStore, apiTokensIn } from "./api-tokens.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";
+import { operatorTokensIn } from "./operator-tokens.ts";
+import type { TokenBook } from "./token-book.ts";
 import { openSessionsIn } from "./open-sessions.ts";
 import { kyselyDatabase, openDatabase } from "./sqlite.ts";
 import type { Tables } from "./tables.ts";
@@ -21,6 +23,8 @@ export interface Store extends AsyncDisposable {
   readonly configChanges: ConfigChanges;
   /** Notifications that have not arrived. Shares its transactions with `openSessions`. */
   readonly letters: LetterStore;
+  /** Tokens to push and to watch. */
+  readonly tokens: TokenBook;
   /** Sessions whose end was not told. */
   readonly openSessions: SessionJournal;
   /** The API's bearer tokens. */
@@ -44,6 +48,7 @@ export function openStore(directory: string, now: () => number = Date.now): Stor
   return {
     letters: lettersIn(db, commit),
     openSessions: openSessionsIn(db, commit),
+    tokens: operatorTokensIn(db, commit, now),
     apiTokens: apiTokensIn(db),
     configChanges: {
       async read() {

@@ -43,4 +43,25 @@ export type Tables = {
     expires_at: number | null;
     last_used_at: number | null;
   };
+  operator_token: {
+    /** Rises with time. */
+    id: string;
+    kind: "push" | "view";
+    /** SHA-256 of its text, hexadecimal. */
+    hash: string;
+    hint: string;
+    stream: string;
+    /** JSON: all that was said when it was made. */
+    spec: string;
+    /** Unix milliseconds, as all times. */
+    created_at: number;
+    uses: number | null;
+    not_before: number | null;
+    expires_at: number | null;
+    lifetime_ms: number | null;
+    used: number;
+    first_used_at: number | null;
+    bound_to: string | null;
+    revoked_at: number | null;
+  };
 };

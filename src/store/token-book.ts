@@ -59,8 +59,12 @@ export interface TokenBook {
   }): Promise<readonly TokenRecord[]>;
   /** Counts one use, on the disk when it resolves; false, and nothing counted, when it has none left, or does not hold now. */
   use(id: string, now: number): Promise<boolean>;
+  /** Takes a use back that led to nothing. */
+  giveBack(id: string): Promise<void>;
   /** Binds it to this address or device if it is not bound yet; gives what it is bound to. */
   bind(id: string, to: string): Promise<string>;
+  /** Binds it to another address or device than before. */
+  rebind(id: string, to: string): Promise<void>;
   /** False when it was revoked before, or is not there. */
   revoke(id: string, now: number): Promise<boolean>;
   /** Called when a token was revoked, by whomever: its push or its viewers are ended. */
