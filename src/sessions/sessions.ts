@@ -117,7 +117,7 @@ class Registry implements Sessions {
     const viewer = identity.type === "viewer";
     const refusal = viewer ? this.#refused.get(id, now) : undefined;
     const grant = viewer ? this.#questions.granted(identity) : undefined;
-    return standingOf(id, { entry: this.#living.get(id), refusal, grant }, this.#clock);
+    return standingOf(id, { entry: this.#living.get(id) ?? this.#elsewhere(id, identity), refusal, grant }, this.#clock);
   }
 
   get(id: string): SessionView | undefined {
@@ -227,9 +227,13 @@ class Registry implements Sessions {
   }
 
   /** The session of a client that has come to another address, where its answer says that it may. */
-  #roaming(id: string, identity: Identity): Entry | undefined {
+  #elsewhere(id: string, identity: Identity): Entry | undefined {
     if (!this.#living.anyRoaming || identity.madeToken || this.#refused.get(id, this.#now())) return undefined;
-    const entry = this.#living.roaming(this.#naming.roamingId(identity));
+    return this.#living.roaming(this.#naming.roamingId(identity));
+  }
+
+  #roaming(id: string, identity: Identity): Entry | undefined {
+    const entry = this.#elsewhere(id, identity);
     if (entry) this.#living.alias(entry, id);
     return entry;
   }

@@ -17,7 +17,7 @@ export function standingOf(id: string, { entry, refusal, grant }: Known, clock: 
     Number.isFinite(monotonic) ? { until: Math.round(clock.now() + monotonic - clock.monotonic()) } : {};
   if (entry) {
     const state = entry.state === "checking" ? "checking" : "living";
-    return { id, state, ...unix(entry.goodUntil), ...(entry.identity.madeToken && { madeToken: true }) };
+    return { id: entry.id, state, ...unix(entry.goodUntil), ...(entry.identity.madeToken && { madeToken: true }) };
   }
   if (refusal) return { id, state: "refused", ...unix(refusal.until) };
   if (!grant) return { id, state: "new" };
