@@ -1,7 +1,8 @@
 // Runs on any Node from 20 on: brings the project's own Node and packages, and Debian's programs for the tests.
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -55,6 +56,9 @@ const optionalPrograms = [
   { program: "xvfb-run", packages: ["xvfb", "xauth"] },
 ];
 
+/** Single programs of Debian packages that bring a service, which is not wanted: taken out of the package, nothing of it is set up. */
+const takenPrograms = [{ program: "promtool", package: "prometheus", member: "./usr/bin/promtool" }];
+
 /** More programs that only the benchmark needs. */
 export const benchPrograms = [
   { program: "nginx", packages: ["nginx-light"] },
@@ -65,6 +69,7 @@ export const benchPrograms = [
 export function installPrograms(wanted = programs, optional = wanted === programs ? optionalPrograms : []) {
   const mayInstall = process.getuid?.() === 0 && has("apt-get");
   const looked = mayInstall ? [...wanted, ...optional] : wanted;
+  if (mayInstall && wanted === programs) takePrograms();
   const missing = looked.filter((one) => !isThere(one)).flatMap((one) => one.packages);
   if (missing.length === 0) return;
   const command = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
@@ -78,6 +83,33 @@ export function installPrograms(wanted = programs, optional = wanted === program
     execFileSync("apt-get", command.split(" ").slice(1), { stdio: ["ignore", "ignore", 2], env: environment });
   } catch {
     fail(`apt-get could not install them. Run by hand:\n\n  apt-get update && ${command}\n`);
+  }
+}
+
+/** Tests of what could not be taken are skipped, with the reason. */
+function takePrograms() {
+  for (const { program, package: from, member } of takenPrograms.filter((one) => !has(one.program))) {
+    console.error(`Taking ${program} from the Debian package ${from} (once) ...`);
+    const folder = mkdtempSync(join(tmpdir(), "sluice-setup-"));
+    const quiet = { cwd: folder, stdio: ["ignore", "ignore", "pipe"] };
+    try {
+      // Downloads are done as another user, who has to be able to write here.
+      chmodSync(folder, 0o777);
+      execFileSync("apt-get", ["update", "-qq"], quiet);
+      execFileSync("apt-get", ["download", "-qq", from], quiet);
+      const archive = readdirSync(folder).find((name) => name.endsWith(".deb"));
+      execFileSync("dpkg-deb", ["--extract", archive, "."], quiet);
+      copyFileSync(join(folder, member), join("/usr/local/bin", program));
+    } catch (error) {
+      console.error(
+        `${program} is done without: ${String(error.stderr ?? error.message)
+          .trim()
+          .split("\n")
+          .at(-1)}`,
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   }
 }
 

@@ -221,12 +221,12 @@ export const metrics = {
   },
   sluice_event_loop_delay_seconds: {
     type: "gauge",
-    help: "How late the event loop was over the last 15 seconds; quantile 1 is the worst moment.",
-    labels: ["quantile"],
+    help: "How late the event loop was over the last 15 seconds; percentile 100 is the worst moment.",
+    labels: ["percentile"],
     collect: ({ process: { delay } }) => [
-      [delay.p50, { quantile: "0.5" }],
-      [delay.p99, { quantile: "0.99" }],
-      [delay.max, { quantile: "1" }],
+      [delay.p50, { percentile: "50" }],
+      [delay.p99, { percentile: "99" }],
+      [delay.max, { percentile: "100" }],
     ],
   },
   sluice_heap_used_bytes: {

@@ -203,9 +203,10 @@ describe("updateprotocol", () => {
       config: { config: { protocols: [{ connector: "HTTP" }, { connector: "HLS", a: 1 }] }, streams: {} },
     });
     const entries = async (): Promise<unknown> =>
-      ((await api.call({ config: true }))["config"] as { protocols: Record<string, unknown>[] }).protocols.map(
-        ({ online: _, ...entry }) => entry,
-      );
+      ((await api.call({ config: true }))["config"] as { protocols: Record<string, unknown>[] }).protocols.map(({ connector, a }) => ({
+        connector,
+        ...(a !== undefined && { a }),
+      }));
     await api.call({
       updateprotocol: [
         { connector: "HLS", a: 1, online: 1 },
