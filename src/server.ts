@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FallbackRules } from "./access/fallback/fallback-rules.ts";
+import { createDecisions } from "./access/decisions.ts";
 import { createGate } from "./access/gate.ts";
 import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
@@ -20,9 +21,9 @@ import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
 import { createReloader } from "./config/reload/reload.ts";
 import type { Latency, Settings } from "./config/settings.ts";
 import type { ConfigSource } from "./config/reload/source.ts";
-import { registerHandlers } from "./config/trigger-entries.ts";
 import { type Connectors, openConnectors } from "./connectors.ts";
 import { createClock } from "./host/clock.ts";
+import { startOperatorCode } from "./operator-code.ts";
 import { createHost } from "./host/host.ts";
 import { createLog } from "./host/log.ts";
 import { createWebSocketAcceptor } from "./host/websocket-peer.ts";
@@ -87,13 +88,14 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const { settings } = configuration;
   const instance = randomBytes(12).toString("base64url");
 
+  const isPublic = (name: string): boolean => configuration.stream(name) !== undefined || directory.get(name) !== undefined;
   const journal = opened.use(
     openJournal({
       directory: join(settings.data, "journal"),
       clock,
       log,
       setting: settings.journal,
-      isPublic: (name) => configuration.stream(name) !== undefined || directory.get(name) !== undefined,
+      isPublic,
     }),
   );
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
@@ -113,10 +115,15 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       journal,
     }),
   );
-  let functions = registerHandlers(triggers, loaded.handlers);
-  triggers.configure(settings.triggers);
+  const code = opened.use(
+    await startOperatorCode(loaded, {
+      configuration,
+      triggers,
+      log,
+      policies: { server: control, tokens: store.tokens, isConfigured: (name) => configuration.stream(name) !== undefined, clock, log },
+    }),
+  );
   configuration.onChange((now, before) => {
-    if (now.triggers !== before.triggers) triggers.configure(now.triggers);
     if (now.journal !== before.journal) journal.configure(now.journal);
   });
 
@@ -128,6 +135,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   });
 
   const openInput = (source: string) => protocols.map((protocol) => protocol.pull?.(source)).find((input) => input !== undefined);
+  const decisions = createDecisions({ clock, isPublic });
   const gate = createGate({
     clock,
     log,
@@ -140,6 +148,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     outbox,
     tokens,
     streamKeys,
+    decisions,
   });
   opened.defer(() => gate.close());
   opened.use(sessions);
@@ -154,7 +163,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       isHidden: (base) => configuration.stream(base)?.hidden === true,
     }),
   );
-  const events = opened.use(new EventFeed({ clock, directory, sessions, log, tagsOf: streamTags.tagsOf }));
+  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();
 
@@ -171,6 +180,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       log,
       publish: gate.publish,
       play: gate.play,
+      renew: gate.renew,
       live,
       watchAddresses: () => (connectors ? watchAddresses(connectors) : []),
     }),
@@ -191,12 +201,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       clock,
       log,
       async apply(next) {
-        // All in one step. Calls that run go on with the functions that they began with; those that come find all the new ones.
-        const hidden = await configuration.reload(next.values, () => {
-          const after = registerHandlers(triggers, next.handlers);
-          functions[Symbol.dispose]();
-          functions = after;
-        });
+        const hidden = await code.reload(next);
         serving.refreshCertificate();
         return hidden;
       },
@@ -224,6 +229,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     triggers,
     journal,
     outbox,
+    decisions,
     apiTokens: new ApiTokens({ store: store.apiTokens, clock, log }),
     tokens,
     streamTags,

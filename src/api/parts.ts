@@ -3,6 +3,7 @@ import type { Server, Socket } from "node:net";
 import type { EventFeed } from "./events/feed.ts";
 import type { ApiTokens } from "./auth/api-tokens.ts";
 import type { Log, LogEntry } from "../base/log.ts";
+import type { Decisions } from "../access/decisions.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { TokenVerifier } from "../access/tokens/verifier.ts";
 import type { Clock } from "../base/time.ts";
@@ -28,6 +29,8 @@ export type ApiParts = {
   readonly journal: Journal;
   readonly outbox: Outbox;
   readonly metrics: Metrics;
+  /** Who was let in and refused, and why. */
+  readonly decisions: Decisions;
   readonly streamTags: StreamTagBook;
   readonly apiTokens: ApiTokens;
   /** Checks JWTs; those with the permission `admin` may use the API. */

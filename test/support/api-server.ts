@@ -1,3 +1,4 @@
+import { createDecisions } from "../../src/access/decisions.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest, Agent } from "node:http";
 import { tmpdir } from "node:os";
@@ -100,6 +101,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   });
   const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
   const acceptWebSocket = createWebSocketAcceptor(clock);
+  const decisions = createDecisions({ clock });
   const parts: ApiParts = {
     events: new EventFeed({ clock, directory, sessions, tagsOf: streamTags.tagsOf, log: { entries: () => lines, onEntry } }),
     acceptWebSocket: (request, socket, head) => acceptWebSocket(request, socket, head, {}),
@@ -112,6 +114,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     outbox,
     apiTokens: new ApiTokens({ store: memoryApiTokens(), clock, log }),
     tokens: { verify: async () => ({ kind: "none" }), streamOf: () => undefined, onChange: () => new DisposableStack() },
+    decisions,
     streamTags,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     reload: async (reason) => reloads.push(reason) > 0,
@@ -132,6 +135,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
     parts,
+    decisions,
     clock,
     sessions,
     triggers,
