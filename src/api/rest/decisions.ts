@@ -75,7 +75,10 @@ export function decisionRoutes({ decisions }: Pick<ApiParts, "decisions">): read
         sessionId: text("a session's id").optional(),
         address: text("an address").optional(),
         token: text("a token").optional().meta({ description: "The token itself; URLs may stand in logs, so `tokenHash` is better." }),
-        tokenHash: z.string().regex(/^[0-9a-f]{16}$/, "16 hexadecimal digits").optional(),
+        tokenHash: z
+          .string()
+          .regex(/^[0-9a-f]{16}$/, "16 hexadecimal digits")
+          .optional(),
         stream: text("a stream's name").optional(),
         result: z.enum(["allow", "deny"], "allow or deny").optional(),
       }),
@@ -110,7 +113,8 @@ export function decisionRoutes({ decisions }: Pick<ApiParts, "decisions">): read
       method: "get",
       path: "/why/{text}",
       operationId: "why",
-      summary: "Decisions about a client, newest first: by a decision's id, a session's id or its beginning, an address, a token or its hash",
+      summary:
+        "Decisions about a client, newest first: by a decision's id, a session's id or its beginning, an address, a token or its hash",
       tag: "decisions",
       scope: "read",
       params: z.strictObject({ text: text("a decision's id, a session's id, an address, a token or its hash") }),
