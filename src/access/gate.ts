@@ -1,7 +1,7 @@
 import { lookup as lookupAddress } from "node:dns/promises";
 import type { Log } from "../base/log.ts";
 import type { Clock } from "../base/time.ts";
-import type { AccessRequest, Admission } from "../sessions/access-request.ts";
+import type { AccessRequest, Admission, Renewed } from "../sessions/access-request.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { Stream, StreamDirectory, StreamWriter } from "../streams/stream.ts";
 import type { Outbox } from "../triggers/delivery/outbox.ts";
@@ -12,7 +12,6 @@ import { createDecisions, type DecisionBook } from "./decisions.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
 import { Play } from "./play.ts";
 import { Publish } from "./publish.ts";
-import type { Renewed } from "./renewals.ts";
 import { Resolver } from "./resolver.ts";
 import { Routes } from "./routes.ts";
 import { SessionEnds } from "./told/session-ends.ts";

@@ -1,6 +1,6 @@
 import { isSluiceError, SluiceError } from "../base/errors.ts";
 import { streamName } from "../base/stream-name.ts";
-import type { AccessRequest, Admission } from "../sessions/access-request.ts";
+import type { AccessRequest, Admission, Renewed } from "../sessions/access-request.ts";
 import type { Identity, SessionConnection, Sessions, SessionType, Standing } from "../sessions/session.ts";
 import { generateToken, readToken, tokenCookie, tokenPlace, urlToken } from "../sessions/token.ts";
 import type { Stream } from "../streams/stream.ts";
@@ -8,7 +8,7 @@ import type { Connections, OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
 import { fallbackOf, limitOf } from "./limits/refusal.ts";
 import { Question, type QuestionParts } from "./question.ts";
-import { noOldToken, Renewals, type Renewed } from "./renewals.ts";
+import { noOldToken, Renewals } from "./renewals.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { Route, Routes } from "./routes.ts";
 import { Output } from "./told/output.ts";

@@ -6,15 +6,6 @@ import type { Ask, Identity, Sessions, Standing } from "../sessions/session.ts";
 import { tokenPlace } from "../sessions/token.ts";
 import type { Verdict } from "../base/decision.ts";
 
-/** What a renewal has come to. */
-export type Renewed = {
-  readonly sessionId: string;
-  /** Unix milliseconds until which the new answer holds; absent when it has no end. */
-  readonly expiresAt?: number;
-  /** The whole value of a `Set-Cookie` header with the new token; absent when tokens are not written there. */
-  readonly cookie?: string;
-};
-
 export type RenewalOptions = {
   readonly clock: Clock;
   readonly sessions: Pick<Sessions, "standing" | "renew">;

@@ -9,7 +9,7 @@ import { listenTcp } from "./tcp.ts";
 import { tlsStage } from "./tls.ts";
 
 /** What the composition root hands in. */
-export type HostOptions = Pick<Host, "publish" | "play" | "watchAddresses" | "clock" | "log"> & {
+export type HostOptions = Pick<Host, "publish" | "play" | "renew" | "watchAddresses" | "clock" | "log"> & {
   /** Address that every port listens on unless a protocol asks for another. */
   readonly listenAddress: string;
   /** 0 lets the system choose. */
@@ -83,6 +83,7 @@ export function createHost(options: HostOptions): RunningHost {
   return {
     publish: options.publish,
     play: options.play,
+    renew: options.renew,
     watchAddresses: options.watchAddresses,
     live: options.live ?? nothingPublic,
     clock,

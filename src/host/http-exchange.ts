@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Sink } from "../base/sink.ts";
 import type { Clock } from "../base/time.ts";
 import type { Connection, HttpExchange } from "../protocols/protocol.ts";
+import { readBody } from "./http-body.ts";
 import type { ParsedRequest } from "./http-request.ts";
 import { corsHeaders, type Headers, preflightHeaders, responseHead, safeHeaders } from "./http-response.ts";
 import { createSocketSink, endGently } from "./socket-sink.ts";
@@ -44,6 +45,7 @@ export function createExchange(parsed: ParsedRequest, transport: Transport): Tra
     get answered() {
       return answered;
     },
+    body: (most) => readBody(transport.request, most),
     reply(status, headers, body = "") {
       if (!answer()) return;
       const bytes = typeof body === "string" ? Buffer.from(body) : body;
@@ -54,7 +56,7 @@ export function createExchange(parsed: ParsedRequest, transport: Transport): Tra
       const sent = parsed.method === "HEAD" || status === 204 || status === 304 ? Buffer.alloc(0) : bytes;
       if (response) {
         // A body that nobody reads would be taken for the next request's bytes by a proxy: end the connection instead.
-        if (hasBody(parsed.headers)) response.shouldKeepAlive = false;
+        if (hasBody(parsed.headers) && !transport.request.complete) response.shouldKeepAlive = false;
         response.writeHead(status, safeHeaders(all));
         response.end(sent);
       } else {

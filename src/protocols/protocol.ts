@@ -4,10 +4,10 @@ import type { Clock } from "../base/time.ts";
 import type { TlsDetails } from "../base/tls-details.ts";
 import type { CodecName } from "../media/codec.ts";
 import type { Track } from "../media/track.ts";
-import type { AccessRequest, Admission, Connection } from "../sessions/access-request.ts";
+import type { AccessRequest, Admission, Connection, Renewed } from "../sessions/access-request.ts";
 import type { Stream, StreamWriter, VodSource } from "../streams/stream.ts";
 
-export type { AccessRequest, Admission, Connection } from "../sessions/access-request.ts";
+export type { AccessRequest, Admission, Connection, Renewed } from "../sessions/access-request.ts";
 
 /** How a player page or stream information can point at an output; `$` in `path` stands for the stream's name. */
 export type WatchAddress = {
@@ -78,6 +78,8 @@ export interface HttpExchange {
   readonly connection: Connection;
   /** True when the client asks for a WebSocket. */
   readonly wantsUpgrade: boolean;
+  /** The request's body; to be asked for once. Rejects with "input.oversized" when it is longer than `most` bytes. */
+  body(most: number): Promise<Uint8Array>;
   /** A whole answer. CORS headers are added by the host; `bytes written` come back through `onSent`. HEAD sends no body. */
   reply(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void;
   /** An answer without end: sends the head, then gives the socket underneath as a sink. */
@@ -151,6 +153,11 @@ export interface Host {
   /** The gate's two doors. Both reject with a `SluiceError` "access.*" or "source.failed" whose message the client may see. */
   publish(request: AccessRequest): Promise<Admission<StreamWriter>>;
   play(request: AccessRequest): Promise<Admission<Stream>>;
+  /**
+   * Brings a fresh token to a viewer's running session: the old one comes as `was` in the query or by cookie, the new one as
+   * `tkn` or bearer. The session goes on whatever the answer is. Rejects with "access.denied", or "access.unknown" when there is none.
+   */
+  renew(request: AccessRequest): Promise<Renewed>;
   /** How others may watch, over all protocols in use. */
   watchAddresses(): readonly (WatchAddress & { readonly codecs: readonly CodecName[] })[];
   readonly live: PublicStreams;

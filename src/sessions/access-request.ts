@@ -61,3 +61,12 @@ export interface Admission<T> extends Disposable {
   /** Aborted with a `SluiceError` ("access.ended", "access.denied") when the session may not go on. */
   readonly signal: AbortSignal;
 }
+
+/** What a renewal has come to. */
+export type Renewed = {
+  readonly sessionId: string;
+  /** Unix milliseconds until which the new answer holds; absent when it has no end. */
+  readonly expiresAt?: number;
+  /** The whole value of a `Set-Cookie` header with the new token; absent when tokens are not written there. */
+  readonly cookie?: string;
+};

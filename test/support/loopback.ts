@@ -21,6 +21,7 @@ export function loopbackHost(options: Partial<HostOptions> = {}): {
     proxyProtocol: () => false,
     publish: nobody,
     play: nobody,
+    renew: nobody,
     watchAddresses: () => [],
     clock,
     log,
