@@ -51,6 +51,7 @@ const rules: Readonly<Record<string, Rule>> = {
     node: ["os", "perf_hooks"],
     packages: ["prom-client"],
   },
+  "operator-code.ts": { may: ["base", "config", "policies"], types: ["triggers"] },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },
   "index.ts": { may: ["base", "triggers", "config", "server.ts"] },
   cli: { may: ["base", "config", "triggers", "host/clock.ts"], node: "*", packages: ["commander"] },
