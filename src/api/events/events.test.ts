@@ -223,8 +223,8 @@ describe("the feed", () => {
   it("carries decisions and limits, and has them in the snapshot", async () => {
     const decision = { id: "D1", stream: "live", reason: "no" } as DecisionRecord;
     const limit = { name: "two", key: "ann", closed: true } as LimitState;
-    let decide = (_: DecisionRecord): void => {};
-    let close = (_: LimitState): void => {};
+    let decide: (record: DecisionRecord) => void = () => {};
+    let close: (state: LimitState) => void = () => {};
     const nothing = { [Symbol.dispose]: () => {} };
     const { feed } = feedScene(undefined, {
       decisions: { find: () => [{ ...decision, id: "D2" }, decision], onDecision: (run) => ((decide = run), nothing) },

@@ -2,7 +2,11 @@ import { SluiceError } from "../../base/errors.ts";
 import { type Host, defineProtocol } from "../protocol.ts";
 import { type Assets, loadAssets } from "./assets.ts";
 import { answerInfo, type InfoForm } from "./info.ts";
+import { serveInfoSocket } from "./info-socket.ts";
+import { answerLive } from "./live/answer.ts";
+import { LiveLists } from "./live/lists.ts";
 import { pagePolicy, playerPage } from "./page/markup.ts";
+import { answerRenewal, renewPath } from "./renew.ts";
 import { encodedName } from "./stream-info.ts";
 
 /** What a path of this protocol asks for. */
@@ -10,35 +14,48 @@ type Request =
   | { readonly kind: "page"; readonly name: string }
   | { readonly kind: "info"; readonly name: string; readonly form: InfoForm }
   | { readonly kind: "asset"; readonly path: string }
+  | { readonly kind: "live" }
+  | { readonly kind: "renew" }
   | { readonly kind: "icon" };
 
 /** The player page and the stream information. Everything that a browser needs to play comes from here. */
 export const http = defineProtocol({
   name: "http",
   connector: "HTTP",
-  description: "Player page and stream information over HTTP",
+  description: "Player page, stream information and the list of what plays over HTTP",
   codecs: { publish: [], play: [] },
   watch: [],
   parseOptions,
   async serve(host: Host): Promise<AsyncDisposable> {
     const assets = await loadAssets();
+    const lists = new LiveLists(host);
     const route = host.http<Request>({
       protocol: "HTTP",
       match: (path) => match(path, assets),
       async handle(exchange, request) {
         switch (request.kind) {
           case "info":
+            if (exchange.wantsUpgrade && request.form === "json") return serveInfoSocket(host, exchange, request.name);
             return answerInfo(host, exchange, request.name, request.form);
           case "page":
             return exchange.reply(200, pageHeaders, playerPage(request.name, encodedName(request.name), assets.urls));
           case "asset":
             return assets.send(exchange, request.path);
+          case "live":
+            return answerLive(lists, exchange);
+          case "renew":
+            return answerRenewal(host, exchange);
           case "icon":
             return exchange.reply(204, { "Cache-Control": "public, max-age=86400" });
         }
       },
     });
-    return { [Symbol.asyncDispose]: async () => route[Symbol.dispose]() };
+    return {
+      [Symbol.asyncDispose]: async () => {
+        route[Symbol.dispose]();
+        lists[Symbol.dispose]();
+      },
+    };
   },
 });
 
@@ -51,6 +68,8 @@ const pageHeaders = {
 
 function match(path: string, assets: Assets): Request | undefined {
   if (path === "/favicon.ico") return { kind: "icon" };
+  if (path === "/live.json") return { kind: "live" };
+  if (path === renewPath) return { kind: "renew" };
   if (assets.has(path)) return { kind: "asset", path };
   const [, form, about] = /^\/(json|info)_([^/]+)\.js$/s.exec(path) ?? [];
   if (about !== undefined) return { kind: "info", name: about, form: form === "json" ? "json" : "script" };
