@@ -36,6 +36,7 @@ const programs = [
   { program: "ffmpeg", packages: ["ffmpeg"] },
   { program: "chromium", packages: ["chromium"] },
   { program: "rtmpdump", packages: ["rtmpdump"] },
+  { program: "haproxy", packages: ["haproxy"] },
   { program: "gst-launch-1.0", packages: ["gstreamer1.0-tools"] },
   {
     program: "gst-inspect-1.0",
