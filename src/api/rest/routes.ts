@@ -1,11 +1,32 @@
 import { eventRoutes } from "../events/routes.ts";
 import type { ApiParts } from "../parts.ts";
+import { accountRoutes } from "./accounts.ts";
+import { configRoutes } from "./config.ts";
 import { decisionRoutes } from "./decisions.ts";
+import { limitRoutes } from "./limits.ts";
 import { outboxRoutes } from "./outbox.ts";
 import type { Route } from "./route.ts";
+import { sessionRoutes } from "./sessions.ts";
+import { statusRoutes } from "./status.ts";
+import { streamKeyRoutes } from "./stream-keys.ts";
+import { streamRoutes } from "./streams.ts";
+import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 
 /** Every call of the REST API. Add a line for another resource; its checks, its documentation and the client's types follow. */
 export function restRoutes(parts: ApiParts): readonly Route[] {
-  return [...triggerRoutes(parts), ...outboxRoutes(parts), ...eventRoutes(parts), ...decisionRoutes(parts)];
+  return [
+    ...statusRoutes(parts),
+    ...streamRoutes(parts),
+    ...sessionRoutes(parts),
+    ...decisionRoutes(parts),
+    ...eventRoutes(parts),
+    ...triggerRoutes(parts),
+    ...limitRoutes(parts),
+    ...outboxRoutes(parts),
+    ...configRoutes(parts),
+    ...streamKeyRoutes(parts),
+    ...tokenRoutes(parts),
+    ...accountRoutes(parts),
+  ];
 }
