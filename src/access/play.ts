@@ -12,6 +12,7 @@ import { noOldToken, Renewals } from "./renewals.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { Route, Routes } from "./routes.ts";
 import { Output } from "./told/output.ts";
+import { ViewerIdentities } from "./viewer-identity.ts";
 import { Visit } from "./visit.ts";
 import { keptNo } from "./why/witness.ts";
 
@@ -27,11 +28,13 @@ export type PlayOptions = QuestionParts & {
 export class Play {
   readonly #options: PlayOptions;
   readonly #renewals: Renewals;
+  readonly #identities: ViewerIdentities;
 
   constructor(options: PlayOptions) {
     this.#options = options;
-    const { clock, sessions, settings } = options;
+    const { clock, sessions, settings, tokens } = options;
     this.#renewals = new Renewals({ clock, sessions, tknMode: () => settings.sessions.tknMode });
+    this.#identities = new ViewerIdentities(() => settings.sessions, tokens);
   }
 
   /**
@@ -72,7 +75,7 @@ export class Play {
     const brought = visit.nameToken ?? readToken(request, settings.sessions.tknMode);
     visit.token = brought || this.#newToken(request, connection);
     visit.madeToken = brought === "";
-    visit.key = routes.key(asked, host, visit.token);
+    visit.key = routes.key(asked, host, visit.token, this.#identities.mark(request));
     const route = routes.find(visit.key, (stream) => inputs.playing(stream.name) === stream);
     if (route) return await this.#enterOrElse(visit, connection, route, route);
     const search = routes.search(visit.key, () => resolver.resolve(asked, host, request, visit.trace));
@@ -110,7 +113,8 @@ export class Play {
     let session: SessionConnection | undefined;
     try {
       const type = this.#typeOf(request);
-      const identity = type && identityOf(visit, stream, type, route);
+      const known = route?.identities.get(request.protocol);
+      const identity = type && (known?.type === type ? known : await this.#identities.of(visit, stream, type));
       if (identity) session = await this.#join(visit, identity, route !== undefined);
       connection.stillThere();
       if (!request.infoOnly) {
@@ -166,27 +170,15 @@ export class Play {
    */
   async #renewedOnTheWay(visit: Visit, identity: Identity, standing: Standing, question: Question): Promise<boolean> {
     if (identity.type !== "viewer" || visit.madeToken) return false;
-    const living = await this.#older(visit, identity, standing);
+    if (standing.state !== "new" && standing.state !== "granted") return false;
+    const older = this.#renewals.olderTokens(visit.request, identity.token);
+    const living = older.length === 0 ? undefined : this.#renewals.living(identity, older);
     if (!living) return false;
     visit.trace.add("renewal", "a new token for the session of an older one");
     visit.sessionId = living.id;
     await this.#renewals.renew(living.id, identity, question.ask);
     this.#options.witness.allowed(visit.seen("renew"));
     return true;
-  }
-
-  /** The session that the request's new token is for. */
-  async #older(visit: Visit, identity: Identity, standing: Standing): Promise<Standing | undefined> {
-    const { sessions, tokens } = this.#options;
-    if (standing.state === "new" || standing.state === "granted") {
-      const older = this.#renewals.olderTokens(visit.request, identity.token);
-      return older.length === 0 ? undefined : this.#renewals.living(identity, older);
-    }
-    // The identity has no token in it (a claim, an address): a newer JWT makes the session's life longer.
-    if (!tokens || standing.state !== "living" || standing.madeToken || sessions.get(standing.id)?.token === identity.token)
-      return undefined;
-    const shown = await tokens.verify(identity.token, { permission: "output", stream: identity.stream, address: identity.address });
-    return shown.kind === "valid" ? standing : undefined;
   }
 
   async #renewed(visit: Visit): Promise<Renewed> {
@@ -198,14 +190,16 @@ export class Play {
     if (token === "") throw new SluiceError("input.invalid", "There is no new token; send it as tkn, or as Authorization: Bearer.");
     visit.token = token;
     for (const old of this.#renewals.olderTokens(request, "")) {
-      const key = routes.key(asked, host, old);
+      const key = routes.key(asked, host, old, this.#identities.mark(request));
       const route = routes.find(key, (stream) => inputs.playing(stream.name) === stream);
       const target = route ?? (await resolver.resolve(asked, host, request, visit.trace));
-      const kept = [...(route?.identities.values() ?? [])].at(-1);
-      const identity = kept ?? identityOf(visit, target.stream, "viewer", undefined);
-      const living = this.#renewals.living(identity, [old]);
+      visit.token = old;
+      const held = [...(route?.identities.values() ?? [])].at(-1) ?? (await this.#identities.of(visit, target.stream, "viewer"));
+      visit.token = token;
+      const living = this.#renewals.living(held, [old]);
       if (!living) continue;
-      return await this.#renewAs(visit, { ...identity, token, madeToken: false, url: request.url }, living, target);
+      const fresh = await this.#identities.of(visit, target.stream, "viewer");
+      return await this.#renewAs(visit, { ...fresh, protocol: held.protocol }, living, target);
     }
     throw noOldToken();
   }
@@ -219,7 +213,8 @@ export class Play {
       await this.#renewals.renew(living.id, identity, question.ask);
       const expiresAt = this.#renewals.expiry(question.answer);
       const { stream, redirected } = target;
-      routes.keep(routes.key(visit.asked, visit.host, identity.token), living.id, {
+      const key = routes.key(visit.asked, visit.host, identity.token, this.#identities.mark(visit.request));
+      routes.keep(key, living.id, {
         ...{ stream, redirected },
         identities: new Map([[identity.protocol, identity]]),
       });
@@ -297,13 +292,6 @@ export class Play {
       [Symbol.dispose]: closer[Symbol.dispose],
     };
   }
-}
-
-/** The identity that the route has for this protocol, or a new one. */
-function identityOf({ request, host, token, madeToken }: Visit, stream: Stream, type: SessionType, route: Route | undefined): Identity {
-  const { protocol, url } = request;
-  const known = route?.identities.get(protocol);
-  return known?.type === type ? known : { type, stream: stream.name, address: host, token, madeToken, protocol, url };
 }
 
 /** What decided about a viewer that was refused by its session; undefined: the trace knows. */

@@ -27,9 +27,11 @@ export class Routes implements Disposable {
     });
   }
 
-  /** Asked names are sanitised; tokens may be any text, so their length goes first. */
-  key(asked: string, address: string, token: string): string {
-    return `${token.length} ${address} ${token} ${asked}`;
+  /** Asked names are sanitised; tokens may be any text, so their length goes first. `mark`: what else tells clients apart. */
+  key(asked: string, address: string, token: string, mark = ""): string {
+    const key = `${token.length} ${address} ${token} ${asked}`;
+    // No name has a line break.
+    return mark === "" ? key : `${key}\n${mark}`;
   }
 
   /** The route, if `plays` says that its stream still does. */
