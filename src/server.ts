@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { FallbackRules } from "./access/fallback/fallback-rules.ts";
 import { createDecisions } from "./access/decisions.ts";
 import { createGate } from "./access/gate.ts";
+import { bitrateOf } from "./access/limits/bitrate.ts";
+import { LimitKeeper } from "./access/limits/limit-keeper.ts";
 import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
@@ -100,7 +102,19 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   );
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
   const streamTags = opened.use(createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }));
-  const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
+  const limits = opened.use(
+    new LimitKeeper({
+      clock,
+      log,
+      rules: () => configuration.settings.limits,
+      streamTags: streamTags.tagsOf,
+      bitrate: (stream) => bitrateOf(directory.get(stream)),
+      rates: () => sessions.rates(),
+      endPublisher: (stream, text) => void directory.end(stream, { code: "CLEAN_CONTROLLER_REQ", text }),
+    }),
+  );
+  const sessions = createSessions({ clock, log, settings: () => configuration.sessions, places: limits });
+  streamTags.onChange(() => limits.recount());
   const fallbackRules = new FallbackRules(configuration, streamTags.tagsOf);
   const control = createControl({ directory, sessions, fallbackRules });
   const outbox = createOutbox({ store: store.letters, clock, log });
@@ -125,6 +139,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   );
   configuration.onChange((now, before) => {
     if (now.journal !== before.journal) journal.configure(now.journal);
+    if (now.streams !== before.streams) limits.recount();
   });
 
   const tokens = opened.use(createTokenVerifier({ clock, log, jwks: settings.jwks }));
@@ -148,6 +163,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     outbox,
     tokens,
     streamKeys,
+    limits,
     decisions,
   });
   opened.defer(() => gate.close());
@@ -218,6 +234,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       serverId: () => configuration.settings.serverid,
       bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
       logLines: () => logLines,
+      limits,
     }),
   );
   const acceptWebSocket = createWebSocketAcceptor(clock);
@@ -232,6 +249,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     decisions,
     apiTokens: new ApiTokens({ store: store.apiTokens, clock, log }),
     tokens,
+    limits,
     streamTags,
     reloadStatus: reloader.status,
     reload: reloader.reload,

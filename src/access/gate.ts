@@ -10,6 +10,7 @@ import { AgentTags } from "./told/agent-tags.ts";
 import { Connections } from "./connections.ts";
 import { createDecisions, type DecisionBook } from "./decisions.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
+import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Play } from "./play.ts";
 import { Publish } from "./publish.ts";
 import { Resolver } from "./resolver.ts";
@@ -43,6 +44,8 @@ export type GateOptions = {
   readonly tokens?: TokenVerifier;
   /** Left out: there are none. */
   readonly streamKeys?: StreamKeys;
+  /** Holds publishers to the limits of what may be pushed; left out: there are none. */
+  readonly limits?: Pick<LimitKeeper, "admitPublisher">;
   /** Where it is written down who was let in and refused, and why; left out: nobody will ask. */
   readonly decisions?: DecisionBook;
 };
@@ -81,7 +84,10 @@ export function createGate(options: GateOptions): Gate {
     ...{ clock, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends, witness },
     tokens: options.tokens,
   });
-  const publish = new Publish({ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys });
+  const publish = new Publish({
+    ...{ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys },
+    limits: options.limits,
+  });
   const ticker = clock.every(1000, () => {
     inputs.tick();
     agentTags.tick();

@@ -10,6 +10,7 @@ import type { LiveOptions, StreamDirectory, StreamWriter } from "../streams/stre
 import type { Triggers } from "../triggers/trigger.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
+import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Output } from "./told/output.ts";
 import type { GateSettings } from "./settings.ts";
 import { keySource, parsePushSource, publicSource, samePassword } from "./source.ts";
@@ -34,6 +35,7 @@ export type PublishOptions = {
   readonly lookup: Lookup;
   readonly tokens: TokenVerifier | undefined;
   readonly streamKeys: StreamKeys | undefined;
+  readonly limits: Pick<LimitKeeper, "admitPublisher"> | undefined;
 };
 
 type Push = {
@@ -63,7 +65,7 @@ export class Publish {
     });
   }
 
-  /** Rejects with "access.denied", "access.unknown", "access.taken" or "access.ended"; the message is for the client. */
+  /** Rejects with "access.denied", "access.unknown", "access.taken", "access.full" or "access.ended"; the message is for the client. */
   async admit(request: AccessRequest, trace = new Trace(this.#options.clock)): Promise<Admission<StreamWriter>> {
     const asked = streamName(request.stream);
     try {
@@ -94,6 +96,7 @@ export class Publish {
     connection.last = { stream: name, host, protocol: request.protocol, url };
     const source = pass ? this.#sourceWithPass(name, trace) : await this.#allowed(name, url, push);
     connection.stillThere();
+    this.#options.limits?.admitPublisher(name);
     const writer = await this.#claim(name, source, push);
     let session: SessionConnection | undefined;
     try {

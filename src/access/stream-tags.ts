@@ -19,6 +19,8 @@ export interface StreamTagBook extends Disposable {
   tag(stream: StreamName, tags: readonly string[]): boolean;
   /** Takes tags away, configured ones too, for as long as `tag` would give them. */
   untag(stream: StreamName, tags: readonly string[]): boolean;
+  /** Called when tags were given, taken or forgotten while the server runs. */
+  onChange(run: () => void): Disposable;
 }
 
 export type StreamTagOptions = {
@@ -32,9 +34,16 @@ type Change = { readonly given: Set<string>; readonly taken: Set<string>; bytes:
 
 export function createStreamTags({ clock, directory, configured }: StreamTagOptions): StreamTagBook {
   const changes = new Map<StreamName, Change>();
+  const listeners = new Set<() => void>();
+  const tell = (): void => {
+    for (const run of listeners) run();
+  };
   const forgetLater = (name: StreamName, change: Change): void => {
     change.leaving?.[Symbol.dispose]();
-    change.leaving = clock.after(keptMs, () => void changes.delete(name));
+    change.leaving = clock.after(keptMs, () => {
+      changes.delete(name);
+      tell();
+    });
   };
   const listening = directory.onEvent(({ kind, stream }) => {
     const change = changes.get(stream.name);
@@ -59,6 +68,7 @@ export function createStreamTags({ clock, directory, configured }: StreamTagOpti
     }
     changes.set(name, change);
     if (directory.get(name) === undefined) forgetLater(name, change);
+    tell();
     return true;
   };
 
@@ -71,6 +81,10 @@ export function createStreamTags({ clock, directory, configured }: StreamTagOpti
     },
     tag: (name, tags) => apply(name, tags, true),
     untag: (name, tags) => apply(name, tags, false),
+    onChange(run) {
+      listeners.add(run);
+      return { [Symbol.dispose]: () => void listeners.delete(run) };
+    },
     [Symbol.dispose]() {
       listening[Symbol.dispose]();
       for (const { leaving } of changes.values()) leaving?.[Symbol.dispose]();

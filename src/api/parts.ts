@@ -4,6 +4,7 @@ import type { EventFeed } from "./events/feed.ts";
 import type { ApiTokens } from "./auth/api-tokens.ts";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { Decisions } from "../access/decisions.ts";
+import type { LimitBook } from "../access/limits/limit.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { TokenVerifier } from "../access/tokens/verifier.ts";
 import type { Clock } from "../base/time.ts";
@@ -31,6 +32,7 @@ export type ApiParts = {
   readonly metrics: Metrics;
   /** Who was let in and refused, and why. */
   readonly decisions: Decisions;
+  readonly limits: LimitBook;
   readonly streamTags: StreamTagBook;
   readonly apiTokens: ApiTokens;
   /** Checks JWTs; those with the permission `admin` may use the API. */

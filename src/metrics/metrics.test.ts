@@ -10,7 +10,7 @@ import { type MetricDefinition, metrics as table } from "./table.ts";
 const rows = Object.entries(table as Readonly<Record<string, MetricDefinition>>);
 describe("the metrics' text", () => {
   it("has each row of the table once, with its type, help and labels", async () => {
-    await using api = await startApi({ streams: { live: {} } });
+    await using api = await startApi({ streams: { live: {} }, config: { limits: { one: { by: "stream", sessions: 1 } } } });
     using watching = await join(api.sessions, { stream: "live" });
     watching.count(1, 0);
     api.triggers.on("USER_NEW", () => allow());

@@ -17,8 +17,19 @@ export type Facts = {
   /** Bytes per second, as the operator wrote it (`bandwidth`). */
   readonly bandwidthLimit: number;
   readonly logLines: number;
+  /** One for each measure of each declared limit. */
+  readonly limits: readonly LimitFact[];
   /** Seconds since the server began. */
   readonly uptime: number;
+};
+
+/** What a limit comes to: of the name that is fullest, and of all names. */
+export type LimitFact = {
+  readonly name: string;
+  readonly measure: string;
+  readonly used: number;
+  readonly most: number;
+  readonly refused: number;
 };
 
 /** A value and its labels. */
@@ -199,6 +210,24 @@ export const metrics = {
     help: "Reliable notifications that were lost since the start, because the outbox was full.",
     collect: ({ outbox }) => outbox.refused,
   },
+  sluice_limit_used: {
+    type: "gauge",
+    help: "What is used of a declared limit, in the name (user, token, network, stream) that is fullest; sessions, or bits per second.",
+    labels: ["limit", "measure"],
+    collect: perLimit(({ used }) => used),
+  },
+  sluice_limit_most: {
+    type: "gauge",
+    help: "What a declared limit allows in one name; sessions, or bits per second.",
+    labels: ["limit", "measure"],
+    collect: perLimit(({ most }) => most),
+  },
+  sluice_limit_refused_total: {
+    type: "counter",
+    help: "Clients that were refused, ended or sent elsewhere because of a declared limit.",
+    labels: ["limit", "measure"],
+    collect: perLimit(({ refused }) => refused),
+  },
   sluice_streams: {
     type: "gauge",
     help: "Streams by state; those that play are `ready`.",
@@ -289,6 +318,10 @@ function directions({ up, down }: { readonly up: number; readonly down: number }
     [up, { ...labels, direction: "up" }],
     [down, { ...labels, direction: "down" }],
   ];
+}
+
+function perLimit(value: (limit: LimitFact) => number): MetricDefinition["collect"] {
+  return ({ limits }) => limits.map((limit): Sample => [value(limit), { limit: limit.name, measure: limit.measure }]);
 }
 
 function perTrigger(value: (stats: TriggerStats) => number): MetricDefinition["collect"] {

@@ -11,6 +11,7 @@ import type { ApiParts, ListeningPort } from "../../src/api/parts.ts";
 import { bandwidthOf } from "../../src/api/mist/settings/kept.ts";
 import { createApi } from "../../src/api/server.ts";
 import { createStreamTags } from "../../src/access/stream-tags.ts";
+import { LimitKeeper } from "../../src/access/limits/limit-keeper.ts";
 import { type ChangeStore, openConfiguration } from "../../src/config/configuration.ts";
 import { readConfiguration } from "../../src/config/load.ts";
 import { allow, type Verdict } from "../../src/base/decision.ts";
@@ -67,7 +68,16 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   };
   const loaded = readConfiguration(config, "sluice.config.json", fakeProtocols);
   const configuration = await openConfiguration({ ...loaded, file: undefined, overrides: {} }, store, log);
-  const sessions = createSessions({ clock, log, settings: () => configuration.sessions });
+  const limits = new LimitKeeper({
+    clock,
+    log,
+    rules: () => configuration.settings.limits,
+    streamTags: (stream) => streamTags.tagsOf(stream),
+    bitrate: () => 0,
+    rates: () => sessions.rates(),
+    endPublisher: () => undefined,
+  });
+  const sessions = createSessions({ clock, log, settings: () => configuration.sessions, places: limits });
   const folder = mkdtempSync(joinPath(tmpdir(), "sluice-api-"));
   const journal = openJournal({ directory: folder, clock, log });
   const letters = createMemoryLetters();
@@ -98,6 +108,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     serverId: () => "",
     bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
     logLines: () => lines.length,
+    limits,
   });
   const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
   const acceptWebSocket = createWebSocketAcceptor(clock);
@@ -115,6 +126,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     apiTokens: new ApiTokens({ store: memoryApiTokens(), clock, log }),
     tokens: { verify: async () => ({ kind: "none" }), streamOf: () => undefined, onChange: () => new DisposableStack() },
     decisions,
+    limits,
     streamTags,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     reload: async (reason) => reloads.push(reason) > 0,

@@ -1,6 +1,10 @@
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
 import { createStreamKeys } from "../../src/access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "../../src/access/tokens/token-verifier.ts";
+import { bitrateOf } from "../../src/access/limits/bitrate.ts";
+import { LimitKeeper } from "../../src/access/limits/limit-keeper.ts";
+import type { LimitRule } from "../../src/access/limits/limit.ts";
+import { baseName } from "../../src/base/stream-name.ts";
 import type { SessionJournal } from "../../src/access/told/session-journal.ts";
 import type { OpenInput } from "../../src/access/inputs.ts";
 import type { AccessRequest } from "../../src/sessions/access-request.ts";
@@ -24,6 +28,9 @@ export class GateBench {
   readonly streams: Record<string, StreamSettings> = { live: { source: "push://" }, vod: { source: "/media/vod.mp4" } };
   readonly logged: string[] = [];
   readonly directory: StreamDirectory;
+  readonly limits: LimitKeeper;
+  /** The declared limits: tests may put others here. */
+  rules: Readonly<Record<string, LimitRule>> = {};
   readonly sessions: Sessions;
   readonly triggers: TriggerBus;
   /** Without keys at first: `configure` gives some. */
@@ -49,7 +56,16 @@ export class GateBench {
     const { clock } = this;
     const log = { write: (kind: string, message: string) => void this.logged.push(`${kind} ${message}`) };
     this.directory = createDirectory({ clock, log, flushMs: () => 0 });
-    this.sessions = createSessions({ clock, log, settings: () => this.settings.sessions });
+    this.limits = new LimitKeeper({
+      clock,
+      log,
+      rules: () => this.rules,
+      streamTags: (stream) => this.streams[baseName(stream)]?.tags ?? [],
+      bitrate: (stream) => bitrateOf(this.directory.get(stream)),
+      rates: () => this.sessions.rates(),
+      endPublisher: (stream, text) => void this.directory.end(stream, { code: "CLEAN_CONTROLLER_REQ", text }),
+    });
+    this.sessions = createSessions({ clock, log, settings: () => this.settings.sessions, places: this.limits });
     const identity = { version: "test", instance: "", pid: 1, serverId: () => "" };
     this.tokens = createTokenVerifier({ clock, log, jwks: [] });
     const outbox = kept.outbox?.(clock);
@@ -73,6 +89,7 @@ export class GateBench {
       settings: this.settings,
       directory: this.directory,
       sessions: this.sessions,
+      limits: this.limits,
       triggers: this.triggers,
       openInput,
       lookup,

@@ -23,7 +23,7 @@ export function restRoutes(parts: ApiParts): readonly Route[] {
     ...eventRoutes(parts),
     ...triggerRoutes(parts),
     ...limitRoutes(parts),
-    ...outboxRoutes(parts),
+    ...limitRoutes(parts), ...outboxRoutes(parts),
     ...configRoutes(parts),
     ...streamKeyRoutes(parts),
     ...tokenRoutes(parts),
