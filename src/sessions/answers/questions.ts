@@ -157,8 +157,7 @@ export class Questions {
    * session's. Rejects with "access.denied", which leaves the session as it is, or with "access.ended".
    */
   renew(entry: Entry, identity: Identity, ask: Ask): Promise<void> {
-    const before = entry.renewal ?? Promise.resolve();
-    const renewal = before.then(() => this.#renew(entry, identity, ask));
+    const renewal = entry.renewal ? entry.renewal.then(() => this.#renew(entry, identity, ask)) : this.#renew(entry, identity, ask);
     const settled = renewal.catch(() => undefined);
     entry.renewal = settled;
     void settled.then(() => {
