@@ -77,8 +77,20 @@ export type Deny = {
   /** Set by the trigger bus when nobody said no but a handler failed: who watches already is not touched by that. */
   readonly failed?: true;
 } & DenyLife;
+/** What an answer about a push may say beside the name. */
+export type PushLife = {
+  /**
+   * When somebody pushes to that stream already: `refuse` (left out: that) the newcomer; `take-over`: the newcomer goes on with the
+   * stream and the other is ended, without the viewers noticing more than a cut; `backup`: the newcomer waits and goes on when the other leaves.
+   */
+  readonly whenTaken?: "refuse" | "take-over" | "backup";
+  /** Tags of the publisher's session: it can be ended by them. */
+  readonly tags?: readonly string[];
+  /** Why, for `sluice why`, the log and the journal. */
+  readonly note?: string;
+};
 /** Go on under another name, URL or source. */
-export type Rewrite = { readonly kind: "rewrite"; readonly to: string };
+export type Rewrite = { readonly kind: "rewrite"; readonly to: string } & PushLife;
 /** Go on with the value that was there before the question. */
 export type Keep = { readonly kind: "keep" };
 
@@ -97,6 +109,6 @@ export function allow(life: ViewerLife = {}): Allow {
 /** A no, with the reason that the client is told, and its life. */
 export const deny = (reason = "not allowed", life: DenyLife = {}): Deny => ({ kind: "deny", reason, ...life });
 /** Another value instead of the one that was asked about. */
-export const rewrite = (to: string): Rewrite => ({ kind: "rewrite", to });
+export const rewrite = (to: string, push: PushLife = {}): Rewrite => ({ kind: "rewrite", to, ...push });
 /** The value that was asked about, unchanged. */
 export const keep = (): Keep => ({ kind: "keep" });

@@ -232,3 +232,72 @@ describe("a stream that may be resumed", () => {
     expect(hub.directory.list()).toEqual([]);
   });
 });
+
+describe("a second publisher", () => {
+  it("that may take over goes on with the stream at once, and the first is told", async () => {
+    const hub = live();
+    await send(hub, hub.writer, 0, 8_040);
+    const packets = follow(hub.writer.stream.packets());
+    hub.writer.signal.addEventListener("abort", () => void hub.writer.close({ code: "CLEAN_CONTROLLER_REQ", text: "told to go" }));
+    const second = hub.directory.publish("live", liveOptions, true);
+    expect(second.stream).toBe(hub.writer.stream);
+    expect(hub.writer.signal.reason).toMatchObject({ code: "access.taken" });
+    second.describe(tracks);
+    const before = packets.items.length;
+    await send(hub, second, 0, 2_000);
+    expect(packets.items.length).toBeGreaterThan(before);
+    expect(hub.directory.get("live")).toBe(second.stream);
+  });
+
+  it("that waits goes on with the stream when the first has left, without an end for those who watch", async () => {
+    const hub = live();
+    await send(hub, hub.writer, 0, 8_040);
+    const packets = follow(hub.writer.stream.packets());
+    const turns: string[] = [];
+    const gone = new AbortController();
+    const wait = (who: string, signal = new AbortController().signal): Promise<unknown> =>
+      hub.directory.vacant("live", signal).then(
+        () => turns.push(who),
+        () => turns.push(`${who} gave up`),
+      );
+    void wait("first");
+    void wait("second", gone.signal);
+    void wait("third");
+    gone.abort(new Error("gone"));
+    await hub.clock.advance(1);
+    expect(turns).toEqual(["second gave up"]);
+    hub.words();
+    await hub.writer.close(left);
+    await hub.clock.advance(1);
+    expect(turns).toEqual(["second gave up", "first"]);
+    const backup = hub.directory.publish("live", liveOptions);
+    expect(backup.stream).toBe(hub.writer.stream);
+    backup.describe(tracks);
+    const before = packets.items.length;
+    await send(hub, backup, 0, 8_000);
+    expect(packets.items.length).toBeGreaterThan(before);
+    expect(hub.words()).toEqual(["state waiting", "tracks 2", "state ready"]);
+    expect(turns).toHaveLength(2);
+    await backup.close(left);
+    await hub.clock.advance(1);
+    expect(turns.at(-1)).toBe("third");
+    // It never begins: the stream ends for those who watch, a moment later.
+    await hub.clock.advance(4_000);
+    expect(hub.directory.get("live")).toBeDefined();
+    await hub.clock.advance(2_000);
+    expect(hub.directory.get("live")).toBeUndefined();
+    expect(hub.words()).toContain("closed CLEAN_REMOTE_CLOSE");
+  });
+
+  it("waits for nobody when there is nobody, and no longer than the first is silent or alive", async () => {
+    const hub = live();
+    await hub.directory.vacant("other", new AbortController().signal);
+    let turn = false;
+    void hub.directory.vacant("live", new AbortController().signal).then(() => (turn = true));
+    await hub.clock.advance(1_500);
+    expect(turn).toBe(false);
+    await hub.clock.advance(1_500);
+    expect(turn).toBe(true);
+    await expect(hub.directory.vacant("live", AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
+  });
+});

@@ -6,10 +6,13 @@ import { LiveProgram } from "./live/live-program.ts";
 import { type HubContext, LiveStream } from "./live/live-stream.ts";
 import { LiveWriter } from "./live/live-writer.ts";
 import type { CloseReason, LiveOptions, Program, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
+import { Vacancies } from "./vacancies.ts";
 import { VodStream } from "./vod/vod-stream.ts";
 
 /** How often rates, health and timeouts are looked at. */
 const tickMs = 500;
+/** Who has waited for a name goes on with its stream within this, or the stream ends. */
+const successorMs = 5_000;
 
 export type DirectoryOptions = {
   readonly clock: Clock;
@@ -29,6 +32,7 @@ class Directory implements StreamDirectory {
   readonly #streams = new Map<StreamName, LiveStream | VodStream>();
   readonly #listeners = new Set<(event: StreamEvent) => void>();
   readonly #programs = new Set<LiveProgram>();
+  readonly #vacancies = new Vacancies();
   #keep: ((stream: Stream) => ((program: Program) => void) | undefined) | undefined;
   readonly #context: HubContext;
   readonly #ticking: Disposable;
@@ -46,10 +50,11 @@ class Directory implements StreamDirectory {
     return [...this.#streams.values()];
   }
 
-  publish(name: StreamName, options: LiveOptions): StreamWriter {
+  publish(name: StreamName, options: LiveOptions, takeOver = false): StreamWriter {
     const present = this.#streams.get(name);
     if (present?.kind === "vod") throw new SluiceError("access.taken", `a file plays as "${name}"; end it, or publish to another name`);
-    if (present?.held) throw new SluiceError("access.taken", `another publisher is sending to this stream ("${name}"); stop it first`);
+    if (present?.held && !takeOver)
+      throw new SluiceError("access.taken", `another publisher is sending to this stream ("${name}"); stop it first`);
     const stream = present ?? new LiveStream(name, options, this.#context);
     const writer = new LiveWriter(stream, options, this.#context.log, (reason) => this.#left(stream, options, reason));
     stream.attach(
@@ -78,6 +83,10 @@ class Directory implements StreamDirectory {
     this.#emit({ kind: "opened", stream });
     this.#emit({ kind: "state", stream, state: "ready" });
     return stream;
+  }
+
+  vacant(name: StreamName, signal: AbortSignal): Promise<void> {
+    return this.#vacancies.next(name, this.#held(name), signal);
   }
 
   openAside(name: StreamName, source: VodSource, description: string): AsyncDisposable & { readonly stream: Stream } {
@@ -138,7 +147,16 @@ class Directory implements StreamDirectory {
 
   /** The publisher of a stream that waits for no other has left. */
   #left(stream: LiveStream, options: LiveOptions, reason: CloseReason): void {
-    const kept = this.#streams.get(stream.name) === stream ? this.#keep?.(stream) : undefined;
+    const there = this.#streams.get(stream.name) === stream;
+    if (there && !stream.options.resume && this.#vacancies.waits(stream.name)) {
+      stream.detach(true);
+      this.#vacancies.open(stream.name);
+      this.#context.clock.after(successorMs, () => {
+        if (this.#streams.get(stream.name) === stream && !stream.held) this.#left(stream, options, reason);
+      });
+      return;
+    }
+    const kept = there ? this.#keep?.(stream) : undefined;
     if (!kept) return void this.#close(stream, reason);
     this.#streams.delete(stream.name);
     if (stream.release(reason)) kept(this.#programOf(stream, options));
@@ -150,7 +168,13 @@ class Directory implements StreamDirectory {
     return program;
   }
 
+  #held(name: StreamName): boolean {
+    const stream = this.#streams.get(name);
+    return stream !== undefined && (stream.kind === "vod" || stream.held);
+  }
+
   #tick(): void {
+    for (const name of [...this.#vacancies.names()]) if (!this.#held(name)) this.#vacancies.open(name);
     for (const program of this.#programs) program.tick();
     for (const stream of this.#streams.values()) {
       if (stream.kind === "vod") continue;

@@ -146,9 +146,15 @@ export interface StreamDirectory extends AsyncDisposable {
   list(): readonly Stream[];
   /**
    * Makes the caller the publisher of a live stream. A publisher that has been silent for more than 2 seconds is replaced;
-   * a living one makes this throw "access.taken".
+   * a living one makes this throw "access.taken", unless `takeOver` is true: then it is told so and the caller goes on with the stream.
    */
-  publish(name: StreamName, options: LiveOptions): StreamWriter;
+  publish(name: StreamName, options: LiveOptions, takeOver?: boolean): StreamWriter;
+  /**
+   * Resolves when nobody publishes the stream, in the order in which callers came; rejects with the signal's reason when that is
+   * aborted before. A stream whose publisher leaves while somebody waits stays for those who watch: the next one has 5 seconds
+   * to go on with it.
+   */
+  vacant(name: StreamName, signal: AbortSignal): Promise<void>;
   /** Puts a recorded input under a name; it owns `source` and closes it when `end` is called. */
   open(name: StreamName, source: VodSource, description: string): Stream;
   /** Plays a recorded input that is in no list and that no event tells of; it owns `source` and closes it when disposed. */

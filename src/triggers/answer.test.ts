@@ -39,6 +39,10 @@ describe("answers of functions", () => {
     expect(readNative("USER_NEW", deny("no", { denyFor: 0 }))).toEqual(deny("no", { denyFor: 0 }));
     expect(readNative("PUSH_REWRITE", "live ")).toEqual(rewrite("live"));
     expect(readNative("PUSH_REWRITE", rewrite("live"))).toEqual(rewrite("live"));
+    expect(readNative("PUSH_REWRITE", rewrite("live", { whenTaken: "backup", tags: ["a"], note: "spare" }))).toEqual(
+      rewrite("live", { whenTaken: "backup", tags: ["a"], note: "spare" }),
+    );
+    expect(() => readNative("PUSH_REWRITE", { kind: "rewrite", to: "live", whenTaken: "fight" })).toThrow("`whenTaken`");
     expect(readNative("PUSH_REWRITE", rewrite(""))).toEqual(deny());
     expect(readNative("PUSH_REWRITE", deny("unknown key"))).toEqual(deny("unknown key"));
     expect(readNative("PUSH_REWRITE", keep())).toBeUndefined();

@@ -11,7 +11,7 @@ import {
   type Verdict,
 } from "../base/decision.ts";
 import { type Duration, durationMs } from "../base/time.ts";
-import { readAllow, readDeny } from "./decision-object.ts";
+import { readAllow, readDeny, readPush } from "./decision-object.ts";
 import { HandlerFailure } from "./failure/handler-failure.ts";
 import { type TriggerDefinition, type TriggerName, type TypedAction, triggers } from "./table.ts";
 
@@ -105,7 +105,10 @@ export function readNative(name: TriggerName, value: unknown): Reading {
     throw new HandlerFailure(`it answered ${shape(value)}; ${name} wants true, false, allow(...) or deny(...)`);
   }
   if (typeof value === "string") return readText(name, value);
-  if (isObject(value) && kind === "rewrite" && typeof value.to === "string") return readText(name, value.to);
+  if (isObject(value) && kind === "rewrite" && typeof value.to === "string") {
+    const reading = readText(name, value.to);
+    return reading?.kind === "rewrite" ? rewrite(reading.to, readPush(value)) : reading;
+  }
   if (kind === "keep") return undefined;
   throw new HandlerFailure(`it answered ${shape(value)}; ${name} wants a text, rewrite(...), keep() or deny(...)`);
 }

@@ -71,6 +71,9 @@ describe("the decision object of the JSON form", () => {
     expect(read("USER_NEW", { decision: "deny" })).toEqual(deny());
     expect(read("CONN_PLAY", { decision: "allow" })).toEqual(allow());
     expect(read("PUSH_REWRITE", { decision: "rewrite", to: " live " })).toEqual(rewrite("live"));
+    expect(read("PUSH_REWRITE", { decision: "rewrite", to: "live", whenTaken: "take-over", tags: ["cam"], note: "1" })).toEqual(
+      rewrite("live", { whenTaken: "take-over", tags: ["cam"], note: "1" }),
+    );
     expect(read("PUSH_REWRITE", { decision: "keep" })).toBeUndefined();
     expect(read("PUSH_REWRITE", { decision: "deny", reason: "unknown key" })).toEqual(deny("unknown key"));
     expect(readJson("STREAM_BUFFER", "whatever")).toBeUndefined();
@@ -84,6 +87,8 @@ describe("the decision object of the JSON form", () => {
     ["PUSH_REWRITE", { decision: "allow" }, "one of rewrite, keep, deny"],
     ["PUSH_REWRITE", { decision: "rewrite" }, "`to` is nothing"],
     ["PUSH_REWRITE", { decision: "rewrite", to: "  " }, "`to`"],
+    ["PUSH_REWRITE", { decision: "rewrite", to: "x", whenTaken: "fight" }, "`whenTaken`"],
+    ["PLAY_REWRITE", { decision: "rewrite", to: "x", whenTaken: "refuse" }, "`whenTaken`, which rewrite for PLAY_REWRITE does not have"],
     ["PUSH_REWRITE", { decision: "keep", to: "x" }, "`to`, which keep for PUSH_REWRITE does not have"],
     ["USER_NEW", { decision: "allow", ttls: 5 }, "`ttls`, which allow for USER_NEW does not have; it has ttl, "],
     ["CONN_PLAY", { decision: "allow", ttl: 5 }, "`ttl`, which allow for CONN_PLAY does not have"],

@@ -4,6 +4,7 @@ import {
   type DenyLife,
   deny,
   type Limits,
+  type PushLife,
   rewrite,
   type Scope,
   type Verdict,
@@ -19,6 +20,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const scopes: readonly Scope[] = ["session", "token", "user", "address"];
 const allowLife = ["ttl", "staleFor", "recheckEvery", "expiresAt", "roams", "scope", "user", "tags", "limits", "note"];
 const denyLife = ["denyFor", "retryAfter", "scope", "user", "note"];
+const takings: readonly string[] = ["refuse", "take-over", "backup"];
 const mostUser = 200;
 const mostNote = 200;
 const mostTags = 32;
@@ -56,7 +58,7 @@ export function readJson(name: TriggerName, text: string): Reading {
   if (decision === "deny") return readDeny(fields);
   if (decision === "keep") return undefined;
   if (typeof fields.to !== "string" || fields.to.trim() === "") throw wrong("to", fields.to, "the new value, a text that is not empty");
-  return rewrite(fields.to.trim());
+  return rewrite(fields.to.trim(), readPush(fields));
 }
 
 /** A yes with its life. Throws `HandlerFailure` that names the field. */
@@ -98,6 +100,19 @@ export function readDeny(value: Fields): Deny {
     ...(value.final === true && { final: true }),
   };
   return deny(reason, life);
+}
+
+/** What a rewrite of a push says beside the name. Throws `HandlerFailure` that names the field. */
+export function readPush(value: Fields): PushLife {
+  const { whenTaken } = value;
+  if (whenTaken !== undefined && !takings.includes(whenTaken as string))
+    throw wrong("whenTaken", whenTaken, `one of ${takings.join(", ")}`);
+  const tags = readTags(value.tags);
+  return {
+    ...(whenTaken !== undefined && { whenTaken: whenTaken as NonNullable<PushLife["whenTaken"]> }),
+    ...(tags && { tags }),
+    ...readNote(value),
+  };
 }
 
 function readWho(value: Fields): Pick<ViewerLife, "scope" | "user"> {
@@ -167,7 +182,7 @@ function decisionsOf(name: TriggerName): readonly string[] {
 
 function fieldsOf(name: TriggerName, decision: string): readonly string[] {
   const definition: TriggerDefinition = triggers[name];
-  if (decision === "rewrite") return ["to"];
+  if (decision === "rewrite") return name.endsWith("PUSH_REWRITE") ? ["to", "whenTaken", "tags", "note"] : ["to", "note"];
   if (decision === "deny") return [...(definition.life ? denyLife : ["note"]), "final"];
   return decision === "allow" && definition.life ? allowLife : [];
 }

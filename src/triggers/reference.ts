@@ -86,7 +86,9 @@ function section(name: TriggerName, definition: TriggerDefinition, exchange: Rec
       : []),
     `* Stream filter: ${filterWords(definition)}`,
     ...(definition.argument ? [`* \`params\`: ${definition.argument}.`] : []),
-    ...(definition.request ? ["* Functions also get `asked`, `recheck`, `query`, `headers`, `cookies` and, over TLS, `tls` of the client's request."] : []),
+    ...(definition.request
+      ? ["* Functions also get `asked`, `recheck`, `query`, `headers`, `cookies` and, over TLS, `tls` of the client's request."]
+      : []),
     ...(definition.ordered ? ["* Calls about one stream reach a handler in order."] : []),
     ...(definition.trailingNewline ? ["* The payload ends with a line break."] : []),
   ];
