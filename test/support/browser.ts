@@ -15,13 +15,13 @@ const flags = [
   "--autoplay-policy=no-user-gesture-required",
 ];
 
-/** Debian's Chromium with an empty profile. Each page is another viewer: cookies of the one before are gone. */
-export async function startBrowser(): Promise<{ newPage(): Promise<Page> } & AsyncDisposable> {
+/** Debian's Chromium with an empty profile, with `more` flags. Each page is another viewer: cookies of the one before are gone. */
+export async function startBrowser(more: readonly string[] = []): Promise<{ newPage(): Promise<Page> } & AsyncDisposable> {
   const profile = mkdtempSync(join(tmpdir(), "sluice-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: "/usr/bin/chromium",
     headless: true,
-    args: flags,
+    args: [...flags, ...more],
     viewport: { width: 960, height: 640 },
   });
   return {
