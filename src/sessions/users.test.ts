@@ -129,18 +129,35 @@ describe("one session for each user", () => {
     expect([ids.size, places.taken, admitted.length, refused.length]).toEqual([1, 1, 1, 9]);
   });
 
-  it("waits for a session of the user that is being asked about already", async () => {
-    (await join({ token: "ann-1" }))[Symbol.dispose]();
-    sessions.stop(() => true, "over");
-    const slow = Promise.withResolvers<Verdict>();
-    answer = ({ token }) => (token === "ann-1" ? slow.promise : allow({ user: "ann" }));
-    const known = join({ token: "ann-1" });
-    const unknown = join({ token: "ann-2" });
-    await settle();
-    expect(places.held.size).toBe(0);
-    slow.resolve(allow({ user: "ann" }));
-    expect((await known).sessionId).toBe((await unknown).sessionId);
-    expect([places.taken, places.held.size]).toEqual([2, 1]);
+  it("waits for a session of the user that is being asked about already, and goes alone when that is refused", async () => {
+    for (const verdict of [allow({ user: "ann" }), deny("no")]) {
+      start();
+      (await join({ token: "ann-1" }))[Symbol.dispose]();
+      sessions.stop(() => true, "over");
+      const slow = Promise.withResolvers<Verdict>();
+      answer = ({ token }) => (token === "ann-1" ? slow.promise : allow({ user: "ann" }));
+      const known = join({ token: "ann-1" }).catch(() => undefined);
+      let isIn = false;
+      const unknown = join({ token: "ann-2" }).then((connection) => {
+        isIn = true;
+        return connection;
+      });
+      await settle();
+      expect([isIn, places.held.size]).toEqual([false, 0]);
+      slow.resolve(verdict);
+      const id = (await unknown).sessionId;
+      expect([(await known)?.sessionId, places.taken, places.held.size]).toEqual([verdict.kind === "allow" ? id : undefined, 2, 1]);
+      answer = ({ token }) => allow({ user: token.split("-")[0] ?? "" });
+    }
+  });
+
+  it("keeps the name of its user however many addresses it has had", async () => {
+    expression = "stream, user, ip";
+    answer = () => allow({ user: "ann", roams: true });
+    const first = await join({ token: "ann-1" });
+    for (let at = 0; at < 20; at++) await join({ token: "ann-1", address: `192.0.2.${at}` });
+    expect((await join({ token: "ann-2" })).sessionId).toBe(first.sessionId);
+    expect(tokens()).toEqual(["first ann-1", "first ann-2"]);
   });
 
   it("is not another user's, when a token turns out to be somebody else's", async () => {
@@ -324,7 +341,7 @@ describe("each session that is let in takes one place and frees it once", () => 
       for (const one of steps) {
         switch (one.do) {
           case "join": {
-            const identity = identityOf(one.who);
+            const identity = one.with === 0 ? viewer({ type: "input", protocol: "INPUT:RTMP" }) : identityOf(one.who);
             all.push(
               sessions.join(identity, askOf(identity)).then(
                 (connection) => open.push(connection),
@@ -365,7 +382,7 @@ describe("each session that is let in takes one place and frees it once", () => 
         const seated = [...places.held].map(({ id }) => id).toSorted();
         const living = sessions
           .list()
-          .filter(({ state }) => state === "accepted")
+          .filter(({ state, type }) => state === "accepted" && type === "viewer")
           .map(({ id }) => id);
         expect(seated).toEqual(living.toSorted());
       }
@@ -377,7 +394,8 @@ describe("each session that is let in takes one place and frees it once", () => 
       await Promise.all(all);
       sessions.stop(() => true, "over");
       expect(places.faults).toEqual([]);
-      expect([places.held.size, places.freed, ends.length]).toEqual([0, places.taken, places.taken]);
+      const viewers = ends.filter(({ type }) => type === "viewer").length;
+      expect([places.held.size, places.freed, viewers]).toEqual([0, places.taken, places.taken]);
       expect(admitted.length).toBe(places.taken);
       await sessions[Symbol.asyncDispose]();
     };
