@@ -133,6 +133,10 @@ export class Gauges {
     );
   }
 
+  statesOf(who: Pick<Seat, "identity" | "user">): readonly LimitState[] {
+    return this.of(who).map(([gauge, tally]) => this.#state(gauge, tally));
+  }
+
   sums(): readonly LimitSum[] {
     return this.all.map((gauge) => {
       const { name, measure, most, refused } = gauge;

@@ -119,6 +119,12 @@ export class LimitKeeper implements PlaceKeeper, LimitBook, Disposable {
     return this.#gauges.states();
   }
 
+  /** The counters in which a viewer counts, or would if it were let in: for those who explain a decision. */
+  of(who: Pick<Seated, "identity" | "user">): readonly LimitState[] {
+    this.#read();
+    return this.#gauges.statesOf(who);
+  }
+
   sums(): readonly LimitSum[] {
     this.#read();
     return this.#gauges.sums();
