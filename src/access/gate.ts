@@ -44,8 +44,8 @@ export type GateOptions = {
   readonly tokens?: TokenVerifier;
   /** Left out: there are none. */
   readonly streamKeys?: StreamKeys;
-  /** Holds publishers to the limits of what may be pushed; left out: there are none. */
-  readonly limits?: Pick<LimitKeeper, "admitPublisher">;
+  /** Holds publishers to the limits of what may be pushed, and explains those of viewers; left out: there are none. */
+  readonly limits?: Pick<LimitKeeper, "admitPublisher" | "of">;
   /** Where it is written down who was let in and refused, and why; left out: nobody will ask. */
   readonly decisions?: DecisionBook;
 };
@@ -83,6 +83,7 @@ export function createGate(options: GateOptions): Gate {
   const play = new Play({
     ...{ clock, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends, witness },
     tokens: options.tokens,
+    limits: options.limits,
   });
   const publish = new Publish({
     ...{ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys },

@@ -6,6 +6,8 @@ import { generateToken, readToken, tokenCookie, tokenPlace, urlToken } from "../
 import type { Stream } from "../streams/stream.ts";
 import type { Connections, OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
+import type { LimitState } from "./limits/limit.ts";
+import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { fallbackOf, limitOf } from "./limits/refusal.ts";
 import { Question, type QuestionParts } from "./question.ts";
 import { noOldToken, Renewals } from "./renewals.ts";
@@ -22,6 +24,8 @@ export type PlayOptions = QuestionParts & {
   readonly inputs: Inputs;
   readonly resolver: Resolver;
   readonly routes: Routes;
+  /** Declared limits, as far as they explain; left out: there are none. */
+  readonly limits: Pick<LimitKeeper, "of"> | undefined;
 };
 
 /** The viewers' door: CONN_OPEN, the stream, the session with its question, CONN_PLAY. Nothing is sent before the last yes. */
@@ -142,18 +146,24 @@ export class Play {
         standing = this.#look(visit, identity);
         if (await this.#renewedOnTheWay(visit, identity, standing, question)) return await sessions.join(identity, question.ask);
       }
-      const joining = sessions.join(identity, question.ask);
-      const session = await joining;
+      const session = await sessions.join(identity, question.ask);
       visit.sessionId = session.sessionId;
       if (standing?.state === "new" || standing?.state === "granted") visit.begins = true;
+      if (visit.begins) this.#noteLimits(visit, identity);
       return session;
     } catch (error) {
       standing ??= this.#look(visit, identity);
       visit.rule = ruleOf(error, question, standing);
+      if (question.answer?.kind === "allow") this.#noteLimits(visit, identity);
       throw error;
     } finally {
       question.leave();
     }
+  }
+
+  /** Notes the counters of declared limits. */
+  #noteLimits(visit: Visit, identity: Identity): void {
+    for (const state of this.#options.limits?.of({ identity, user: visit.user }) ?? []) visit.trace.add("limit", limitWords(state));
   }
 
   /** Notes what the identity meets. */
@@ -292,6 +302,16 @@ export class Play {
       [Symbol.dispose]: closer[Symbol.dispose],
     };
   }
+}
+
+/** `two-per-user: 2 of 2 sessions, reached`. */
+function limitWords({ name, rule, measure, used, most, closed }: LimitState): string {
+  const amount = measure === "sessions" ? `${used} of ${most} sessions` : `${mbits(used)} of ${mbits(most)} Mbit/s ${measure}`;
+  return `${name} (${rule.by}): ${amount}${closed ? ", reached" : ""}`;
+}
+
+function mbits(bits: number): number {
+  return Math.round(bits / 1e4) / 100;
 }
 
 /** What decided about a viewer that was refused by its session; undefined: the trace knows. */

@@ -1,3 +1,4 @@
+import { createDecisions, type DecisionBook } from "../../src/access/decisions.ts";
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
 import { createStreamKeys } from "../../src/access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "../../src/access/tokens/token-verifier.ts";
@@ -36,6 +37,7 @@ export class GateBench {
   /** Without keys at first: `configure` gives some. */
   readonly tokens;
   readonly streamKeys = createStreamKeys({});
+  readonly decisions: DecisionBook;
   readonly gate: Gate;
   readonly outbox: Outbox | undefined;
   /** Every trigger that somebody listened to, as MistServer's text: `NAME|line|line`. */
@@ -83,8 +85,11 @@ export class GateBench {
       };
     };
     const lookup = async (host: string): Promise<readonly string[]> => this.hosts[host] ?? Promise.reject(new Error("no such host"));
+    const isPublic = (name: string): boolean => this.streams[name] !== undefined || this.directory.get(name) !== undefined;
+    this.decisions = createDecisions({ clock, isPublic });
     this.gate = createGate({
       clock,
+      decisions: this.decisions,
       log,
       settings: this.settings,
       directory: this.directory,
