@@ -220,6 +220,8 @@ export interface Sessions extends AsyncDisposable {
   get(id: string): SessionView | undefined;
   /** Sessions that live, and those that ended within the last 600 seconds. */
   list(): readonly SessionView[];
+  /** The same, made one by one: who walks may wait in between, and then finds what has come and misses what has gone. */
+  views(): Iterable<SessionView>;
   /**
    * Asks again for each living viewer that is picked, at once; forgets refusals. A list: of exactly these streams. Resolves with how
    * many sessions it touched, refused ones among them, when all are answered.

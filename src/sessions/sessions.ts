@@ -134,6 +134,11 @@ class Registry implements Sessions {
     return [...this.#ended.list(), ...[...this.#living.values()].map((entry) => entry.view())];
   }
 
+  *views(): Iterable<SessionView> {
+    yield* this.#ended.list();
+    for (const entry of this.#living.values()) yield entry.view();
+  }
+
   async renew(id: string, identity: Identity, ask: Ask): Promise<void> {
     const entry = this.#living.get(id);
     const renewable = entry?.state === "accepted" && entry.identity.type === "viewer" && entry.identity.stream === identity.stream;
