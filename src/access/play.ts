@@ -144,7 +144,11 @@ export class Play {
     try {
       if (!known) {
         standing = this.#look(visit, identity);
-        if (await this.#renewedOnTheWay(visit, identity, standing, question)) return await sessions.join(identity, question.ask);
+        const living = this.#older(visit, identity, standing);
+        if (living) {
+          await this.#renewOnTheWay(visit, identity, living, question);
+          standing = living;
+        }
       }
       const session = await sessions.join(identity, question.ask);
       visit.sessionId = session.sessionId;
@@ -174,21 +178,19 @@ export class Play {
     return standing;
   }
 
-  /**
-   * A player's next request may bring a new token for the session that it is in: then the session is asked about with that, and goes on.
-   * Rejects when the answer is no.
-   */
-  async #renewedOnTheWay(visit: Visit, identity: Identity, standing: Standing, question: Question): Promise<boolean> {
-    if (identity.type !== "viewer" || visit.madeToken) return false;
-    if (standing.state !== "new" && standing.state !== "granted") return false;
+  /** A player's next request may bring a new token for the session that it is in. */
+  #older(visit: Visit, identity: Identity, { state }: Standing): Standing | undefined {
+    if (identity.type !== "viewer" || visit.madeToken || (state !== "new" && state !== "granted")) return undefined;
     const older = this.#renewals.olderTokens(visit.request, identity.token);
-    const living = older.length === 0 ? undefined : this.#renewals.living(identity, older);
-    if (!living) return false;
+    return older.length === 0 ? undefined : this.#renewals.living(identity, older);
+  }
+
+  /** That session is asked about with the new token, and goes on. Rejects when the answer is no. */
+  async #renewOnTheWay(visit: Visit, identity: Identity, living: Standing, question: Question): Promise<void> {
     visit.trace.add("renewal", "a new token for the session of an older one");
     visit.sessionId = living.id;
     await this.#renewals.renew(living.id, identity, question.ask);
     this.#options.witness.allowed(visit.seen("renew"));
-    return true;
   }
 
   async #renewed(visit: Visit): Promise<Renewed> {
