@@ -1,4 +1,5 @@
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
+import { spellObject, Spelled } from "./mist/spelled.ts";
 
 /** A request for the JSON API as it came over HTTP. */
 export type CommandRequest = {
@@ -66,10 +67,33 @@ export function callbackOf(query: URLSearchParams): string | undefined {
   return name !== null && /^[A-Za-z_$][\w$.]{0,99}$/.test(name) ? name : undefined;
 }
 
-/** The body of an answer: JSON, wrapped if the client wants JSONP, and two line breaks. */
+/** Longer answers are sent as they go; shorter ones have their length told. */
+const mostWhole = 256 * 1024;
+
+/** The body of an answer: JSON, wrapped if the client wants JSONP, and two line breaks. Members may be `Spelled`. */
 export function answerText(reply: Readonly<Record<string, unknown>>, callback: string | undefined): string {
-  const json = JSON.stringify(reply);
-  if (callback === undefined) return `${json}\n\n`;
+  return answerPieces(reply, callback).join("");
+}
+
+/** The same for an answer that may be long. */
+export function answerBody(reply: Readonly<Record<string, unknown>>, callback: string | undefined): string | ReadableStream<Uint8Array> {
+  const long = Object.values(reply).some((member) => member instanceof Spelled && member.length > mostWhole);
+  if (!long) return answerText(reply, callback);
+  const pieces = answerPieces(reply, callback)[Symbol.iterator]();
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    pull(controller) {
+      const { done, value } = pieces.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+  });
+}
+
+function answerPieces(reply: Readonly<Record<string, unknown>>, callback: string | undefined): readonly string[] {
+  const json = spellObject(reply);
+  if (callback === undefined) return [...json, "\n\n"];
   // In a script these two characters would end a line.
-  return `${callback}(${json.replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029")});\n\n`;
+  const script = json.map((piece) => piece.replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029"));
+  return [`${callback}(`, ...script, ");\n\n"];
 }

@@ -6,7 +6,7 @@ import type { Listener } from "../protocols/protocol.ts";
 import { askerOf } from "./asker.ts";
 import { readBody } from "./body.ts";
 import { Authenticator } from "./auth/authenticator.ts";
-import { answerText, callbackOf, findCommand } from "./command.ts";
+import { answerBody, callbackOf, findCommand } from "./command.ts";
 import { metricRoutes } from "./metrics.ts";
 import { EventSockets } from "./events/sockets.ts";
 import { Authorizer } from "./mist/authorize.ts";
@@ -101,7 +101,7 @@ async function answer(context: ApiContext, parts: ApiParts, authorizer: Authoriz
   if (found.kind === "none") return context.html(page, 200, { "x-info": "The JSON API is at /api and /api2" });
   const callback = callbackOf(url.searchParams);
   const send = (reply: Readonly<Record<string, unknown>>): Response =>
-    context.body(answerText(reply, callback), 200, {
+    context.body(answerBody(reply, callback), 200, {
       ...cors,
       ...uncached,
       "content-type": "text/javascript",

@@ -1,7 +1,8 @@
 import { baseName } from "../../base/stream-name.ts";
 import type { SessionView, TotalsRow } from "../../sessions/session.ts";
 import type { ApiParts } from "../parts.ts";
-import { type Call, each, pickFields, textsOf } from "./call.ts";
+import { type Call, each, isObject, pickFields, textsOf } from "./call.ts";
+import { Spelled, spellObject, spellRows } from "./spelled.ts";
 
 type ClientRow = { readonly session: SessionView; readonly seconds: number };
 
@@ -27,15 +28,28 @@ const clientFields = {
 const clientFieldNames = Object.keys(clientFields) as (keyof typeof clientFields)[];
 const usualClientFields = clientFieldNames.filter((field) => field !== "tags");
 
-/** `clients`: one row for each session that was alive at `time`: Unix seconds, negative counts back, absent is now. */
+/**
+ * `clients`: one row for each session that was alive at `time`: Unix seconds, negative counts back, absent is now. Bytes, position and
+ * rates are those of now, or of the session's end: there is no history of each session. Rows are made in turns, as there may be
+ * a hundred thousand.
+ */
 export const clientsCall: Call = {
   name: "clients",
-  run(value, { parts }, reply) {
-    reply["clients"] = each(value, (question) => clientsAt(question, parts));
+  async run(value, { parts }, reply) {
+    if (!Array.isArray(value)) {
+      reply["clients"] = new Spelled(await clientsAt(isObject(value) ? value : {}, parts));
+      return;
+    }
+    const pieces: string[] = ["["];
+    for (const question of value as readonly unknown[]) {
+      if (pieces.length > 1) pieces.push(",");
+      pieces.push(...(await clientsAt(isObject(question) ? question : {}, parts)));
+    }
+    reply["clients"] = new Spelled([...pieces, "]"]);
   },
 };
 
-function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, clock }: ApiParts): unknown {
+async function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, clock }: ApiParts): Promise<readonly string[]> {
   const now = Math.floor(clock.now() / 1000);
   const time = instant(question["time"], now);
   const fields = pickFields(question["fields"], clientFieldNames, usualClientFields);
@@ -43,15 +57,16 @@ function clientsAt(question: Readonly<Record<string, unknown>>, { sessions, cloc
   const protocols = textsOf(question["protocols"]);
   const ids = new Set(textsOf(question["sessids"]));
   const hosts = new Set(textsOf(question["hosts"]));
-  const data = sessions
-    .list()
-    .filter((session) => isAlive(session, time, now) && hasStream(session, streams) && hasProtocol(session, protocols))
-    .filter(({ id, host }) => (ids.size === 0 || ids.has(id)) && (hosts.size === 0 || hosts.has(host)))
-    .map((session) => {
-      const seconds = Math.max(0, Math.min(session.seconds, time - Math.floor(session.startedAt / 1000)));
-      return fields.map((field) => clientFields[field]({ session, seconds: time >= now ? session.seconds : seconds }));
-    });
-  return { data: data.length === 0 ? null : data, fields, time };
+  const columns = fields.map((field) => clientFields[field]);
+  const data = await spellRows(sessions.views(), (session) => {
+    const { id, host } = session;
+    if (!isAlive(session, time, now) || !hasStream(session, streams) || !hasProtocol(session, protocols)) return undefined;
+    if ((ids.size > 0 && !ids.has(id)) || (hosts.size > 0 && !hosts.has(host))) return undefined;
+    const past = Math.max(0, Math.min(session.seconds, time - Math.floor(session.startedAt / 1000)));
+    const row = { session, seconds: time >= now ? session.seconds : past };
+    return columns.map((column) => column(row));
+  });
+  return spellObject({ data: data.length === 0 ? null : new Spelled(["[", ...data, "]"]), fields, time });
 }
 
 /** A session that has ended was alive for its seconds. One that was refused or is still asked about never played. */
