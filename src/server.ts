@@ -179,7 +179,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       isHidden: (base) => configuration.stream(base)?.hidden === true,
     }),
   );
-  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, log, tagsOf: streamTags.tagsOf }));
+  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, limits, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();
 
