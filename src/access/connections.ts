@@ -11,7 +11,7 @@ import type { Hearer } from "./trace.ts";
 /** What native handlers are told of a request beside the payload. */
 export function detailsOf(request: AccessRequest, asked: StreamName, recheck = false): RequestDetails {
   const { query, headers, cookies, tls } = request;
-  return { asked, recheck, query, headers, cookies, ...(tls && { tls }) };
+  return { asked, recheck, connector: request.protocol, query, headers, cookies, ...(tls && { tls }) };
 }
 
 /** Answers that one connection remembers; a proxy's connection that serves more viewers has the oldest asked about again. */

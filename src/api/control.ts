@@ -30,6 +30,10 @@ export function createControl({
     egress: (stream) => watching(stream).reduce((bits, session) => bits + session.upPerSecond * 8, 0),
     invalidateSessions: (streams) => sessions.invalidate(typeof streams === "string" ? [streams] : streams),
     keepViewers: (streams, rule) => fallbackRules.add(typeof streams === "string" ? [streams] : streams, rule),
+    publishing: (stream) =>
+      sessions.list().some((session) => session.type === "input" && session.state === "accepted" && session.stream === stream),
+    recheckTagged: (tag) => sessions.invalidate({ tags: [tag] }),
+    stopTagged: (tag, reason) => sessions.stop((session) => session.tags.includes(tag), reason),
     stopSessions: (ids) => {
       const picked = new Set(ids);
       return sessions.stop((session) => picked.has(session.id), "the session was stopped by the operator's code");

@@ -41,6 +41,12 @@ export interface ServerControl {
   invalidateSessions(streams: string | readonly string[]): Promise<number>;
   /** Keeps the viewers of these streams (names and patterns as in a handler's `streams`) when they go offline, until disposed. */
   keepViewers(streams: string | readonly string[], rule: KeepRule): Disposable;
+  /** True while somebody pushes to the stream. */
+  publishing(stream: string): boolean;
+  /** Asks `USER_NEW` again for everybody whose session has this tag. Resolves with how many sessions it touched. */
+  recheckTagged(tag: string): Promise<number>;
+  /** Ends all sessions with this tag, publishers' and viewers'. The reason is told to those who understand one. Gives how many it ended. */
+  stopTagged(tag: string, reason: string): number;
   /** Ends sessions; the viewers may come back and are asked about anew. Gives how many it ended. */
   stopSessions(sessionIds: readonly string[]): number;
 }

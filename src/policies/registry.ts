@@ -1,10 +1,14 @@
+import { accessControl } from "./access-control.ts";
+import { offlineFallback } from "./offline-fallback.ts";
+import { pushTokens } from "./push-tokens.ts";
+import { viewTokens } from "./view-tokens.ts";
 import type { Policy } from "./policy.ts";
 
 /** Makes a policy of its options; throws `SluiceError` "config.invalid" that names the option and what may stand there. */
-export type PolicyFactory = (options?: never) => Policy;
+export type PolicyFactory = (options: never) => Policy;
 
 /** THE list of ready-made policies, by the name that stands in JSON. */
-export const policyFactories: Readonly<Record<string, PolicyFactory>> = {};
+export const policyFactories: Readonly<Record<string, PolicyFactory>> = { accessControl, offlineFallback, pushTokens, viewTokens };
 
 /** A policy from JSON: `use` names it, the rest are its options. Undefined when there is none of this name. */
 export function policyOf({ use, ...options }: { readonly use: string } & Readonly<Record<string, unknown>>): Policy | undefined {

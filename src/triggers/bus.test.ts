@@ -113,6 +113,9 @@ describe("combination", () => {
       egress: () => 5,
       invalidateSessions: async () => 1,
       keepViewers: () => ({ [Symbol.dispose]: () => undefined }),
+      publishing: () => false,
+      recheckTagged: () => Promise.resolve(0),
+      stopTagged: () => 0,
       stopSessions: () => 1,
     };
     await using scene = busScene({ control: () => control });

@@ -350,6 +350,9 @@ const emptyServer: ServerControl = {
   egress: () => 0,
   invalidateSessions: () => Promise.resolve(0),
   keepViewers: () => ({ [Symbol.dispose]: () => {} }),
+  publishing: () => false,
+  recheckTagged: () => Promise.resolve(0),
+  stopTagged: () => 0,
   stopSessions: () => 0,
 };
 

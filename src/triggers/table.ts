@@ -461,6 +461,8 @@ export type RequestDetails = {
   readonly asked: string;
   /** True when a session that was let in is asked about again. */
   readonly recheck: boolean;
+  /** The connector over which the client has come: `RTMP`, `HLS`, ... */
+  readonly connector?: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly cookies: Readonly<Record<string, string>>;

@@ -64,14 +64,14 @@ function payloadOf(definition: TriggerDefinition, payload: Fields): Fields {
 
 function requestOf(definition: TriggerDefinition, payload: Fields): { readonly request?: Fields } {
   if (!definition.request) return {};
-  const { asked, recheck, query, headers, cookies, tls } = payload as Partial<RequestDetails>;
+  const { asked, recheck, connector, query, headers, cookies, tls } = payload as Partial<RequestDetails>;
   const url = typeof payload.url === "string" && payload.url !== "" ? payload.url : undefined;
   return {
     request: {
       asked: asked ?? "",
       recheck: recheck ?? false,
       address: payload.host ?? null,
-      protocol: payload.protocol ?? null,
+      protocol: payload.protocol ?? connector ?? null,
       url: url ?? null,
       scheme: url?.match(/^([a-z][a-z0-9+.-]*):/i)?.[1] ?? null,
       tls: tlsOf(tls, url),

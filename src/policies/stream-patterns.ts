@@ -1,0 +1,31 @@
+/**
+ * Makes a predicate of a list of stream names and patterns: a full name, a base name (`live` is also `live+a`), `live+`, one
+ * with `*` for any text; `!` before it excludes. A list that is left out takes every name.
+ */
+export function namePatterns(list: readonly string[] | undefined): (name: string) => boolean {
+  if (!list) return () => true;
+  const rules = list.map((entry) => {
+    const excludes = entry.startsWith("!");
+    return { excludes, fits: pattern(excludes ? entry.slice(1) : entry) };
+  });
+  const otherwise = rules.every(({ excludes }) => excludes);
+  return (name) => {
+    const last = rules.findLast(({ fits }) => fits(name));
+    return last ? !last.excludes : otherwise;
+  };
+}
+
+function pattern(entry: string): (name: string) => boolean {
+  if (entry.includes("*")) {
+    const fits = new RegExp(
+      `^${entry
+        .split("*")
+        .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"))
+        .join(".*")}$`,
+      "s",
+    );
+    return (name) => fits.test(name);
+  }
+  if (entry.endsWith("+")) return (name) => name.startsWith(entry);
+  return (name) => name === entry || name.startsWith(`${entry}+`);
+}
