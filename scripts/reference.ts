@@ -1,5 +1,7 @@
 // Writes every generated reference page: node scripts/reference.ts. Tests fail while a page differs from what is written here.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { callNames } from "../src/api/mist/calls.ts";
+import { mistApiReference } from "../src/api/mist/reference.ts";
 import { errorCodes } from "../src/base/errors.ts";
 import { eventReference } from "../src/api/events/kinds.ts";
 import { metricReference } from "../src/metrics/reference.ts";
@@ -17,6 +19,7 @@ export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/errors.md": errorReference,
   "docs/reference/protocols.md": protocolReference,
   "docs/reference/metrics.md": metricReference,
+  "docs/reference/mist-api.md": () => mistApiReference(callNames),
   "docs/reference/events.md": eventReference,
 };
 

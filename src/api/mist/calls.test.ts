@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { join, startApi } from "../../../test/support/api-server.ts";
 import { allow, deny } from "../../base/decision.ts";
 import { callNames } from "./calls.ts";
+import { describedCalls } from "./reference.ts";
 
 const live = { streams: { live: { source: "push://" } } };
 const lastWarning = (api: Awaited<ReturnType<typeof startApi>>): string | undefined =>
@@ -291,6 +292,12 @@ describe("files", () => {
     using _ = api.triggers.on("STREAM_REMOVE", () => deny("keep it"));
     expect(await api.call({ deletestreamsource: "a" })).toMatchObject({ deletestreamsource: "0: No action taken" });
     expect([existsSync(path("media/a.mp4")), "a" in api.configuration.settings.streams]).toEqual([true, true]);
+  });
+});
+
+describe("the reference page", () => {
+  it("describes exactly the calls that there are", () => {
+    expect(Object.keys(describedCalls).toSorted()).toEqual([...callNames].toSorted());
   });
 });
 
