@@ -92,7 +92,7 @@ export class Publish {
     const shown = await this.#passes.find(request, host, trace);
     const { pass } = shown;
     const { name, url } = pass ? { name: pass.stream, url: request.url } : await this.#name(push);
-    this.#passes.demand(shown, name, asked);
+    this.#passes.demand(shown, name, asked, trace);
     connection.last = { stream: name, host, protocol: request.protocol, url };
     const source = pass ? this.#sourceWithPass(name, trace) : await this.#allowed(name, url, push);
     connection.stillThere();

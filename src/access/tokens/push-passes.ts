@@ -66,6 +66,7 @@ export class PushPasses implements Disposable {
     const stream = streamKeys?.streamOf(raw);
     if (stream !== undefined) {
       trace.add("stream key", "known");
+      trace.yes("a stream key");
       return { pass: { kind: "key", stream, key: raw }, verdict: { kind: "none" }, named: undefined };
     }
     const sub = tokens?.streamOf(raw);
@@ -76,20 +77,23 @@ export class PushPasses implements Disposable {
     const verdict = await tokens.verify(token, use);
     if (verdict.kind === "none") return { pass: undefined, verdict, named };
     if (verdict.kind === "invalid") {
-      trace.add("jwt", verdict.reason);
+      trace.add("JWT", `does not hold: ${verdict.reason}`);
       return { pass: undefined, verdict, named };
     }
     const { claims, expiresAt } = verdict;
-    trace.add("jwt", typeof claims["sub"] === "string" ? `valid, sub ${JSON.stringify(claims["sub"].slice(0, 100))}` : "valid");
+    trace.add("JWT", typeof claims["sub"] === "string" ? `holds, for ${JSON.stringify(claims["sub"].slice(0, 100))}` : "holds");
+    trace.yes("a JWT that holds");
     return { pass: { kind: "jwt", stream: use.stream, token, use, claims, expiresAt }, verdict, named };
   }
 
   /** Refuses a push without a pass where one is required. `name` is the final one; throws "access.denied". */
-  demand({ pass, verdict, named }: Shown, name: StreamName, asked: StreamName): void {
+  demand({ pass, verdict, named }: Shown, name: StreamName, asked: StreamName, trace: Trace): void {
     if (pass) return;
     // A token that does not hold and that no handler has made a name of must not become one: it would be shown as the stream's.
-    if (verdict.kind === "invalid" && named !== undefined && name === asked) throw tokenRefusal(verdict);
-    if (requiresToken(this.#options.settings, name)) throw tokenRefusal(verdict);
+    const bare = verdict.kind === "invalid" && named !== undefined && name === asked;
+    if (!bare && !requiresToken(this.#options.settings, name)) return;
+    trace.no(bare ? "a JWT that does not hold" : "requireToken of the stream");
+    throw tokenRefusal(verdict);
   }
 
   /** The push runs. Dispose when it has ended. Throws "access.denied" when its stream key was taken away in the meantime. */
