@@ -43,11 +43,16 @@ export async function decided<T>(
     return await answer;
   } catch (error) {
     const refusal = isSluiceError(error) ? error : new SluiceError("access.denied", "the server could not decide");
-    peer.status(streamId, "error", codeOf(refusal), refusal.message);
+    peer.status(streamId, "error", codeOf(refusal), refusalWords(refusal));
     if (!isSluiceError(error)) throw error;
     finish();
     return undefined;
   }
+}
+
+/** The reason, and the number by which an operator finds out why. */
+function refusalWords({ message, decisionId }: SluiceError): string {
+  return decisionId === undefined ? message : `${message} (decision ${decisionId})`;
 }
 
 /** The reason with which a signal was aborted. */
