@@ -36,7 +36,10 @@ export class Publishers {
     const { gauges, now } = this.#options;
     const banned = this.#banned.get(stream);
     const wait = banned ? banned.until - now() : 0;
-    if (banned && wait > 0) throw refusal(banned.gauge, fullWords(banned.gauge), wait);
+    if (banned && wait > 0) {
+      banned.gauge.refused++;
+      throw refusal(banned.gauge, fullWords(banned.gauge), wait);
+    }
     for (const [gauge, tally] of gauges.ofStream(stream, "ingest")) {
       if (!gauge.closedAt(gauge.used(tally, gauges.second), tally.closed)) continue;
       count(gauge, tally);
