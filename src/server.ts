@@ -10,6 +10,7 @@ import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
 import { LiveList } from "./access/live-list.ts";
+import { AccessLog } from "./access/told/access-log.ts";
 import { createControl } from "./api/control.ts";
 import { EventFeed } from "./api/events/feed.ts";
 import { ApiTokens } from "./api/auth/api-tokens.ts";
@@ -167,6 +168,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     decisions,
   });
   opened.defer(() => gate.close());
+  opened.use(new AccessLog({ clock, log, sessions, setting: () => configuration.settings.accesslog }));
   opened.use(sessions);
   const live = opened.use(
     new LiveList({

@@ -35,7 +35,6 @@ describe("a viewer", () => {
       "STREAM_UNLOAD|live|Buffer|uncancelablesource disconnected for non-resumable stream",
       "STREAM_END|live|0|709883|1|0|0|6",
     ]);
-    expect(bench.logged.some((line) => line.startsWith(`ACCS Session ${id} live (FLV) from 127.0.0.1 ended after 6s`))).toBe(true);
   });
 
   it("gets nothing before the answer, however long it takes", async () => {

@@ -8,7 +8,7 @@ import type { Payload, TriggerName } from "../../triggers/table.ts";
 import type { Triggers } from "../../triggers/trigger.ts";
 import { inputAbort } from "./input-abort.ts";
 import type { SessionEnds } from "./session-ends.ts";
-import { tagText, useNames, userEnd } from "./user-end.ts";
+import { userEnd } from "./user-end.ts";
 
 export type StreamTriggersOptions = {
   readonly log: Log;
@@ -28,8 +28,8 @@ const left: ReadonlySet<CloseReason["code"]> = new Set(["CLEAN_REMOTE_CLOSE", "C
 const leftText = "source disconnected for non-resumable stream";
 
 /**
- * Makes triggers of what happens to streams and sessions: LIVE_TRACK_LIST, STREAM_BUFFER, STREAM_UNLOAD, STREAM_END, USER_END,
- * and the lines of the access log. Handlers are told and not waited for; `drained` waits for all.
+ * Makes triggers of what happens to streams and sessions: LIVE_TRACK_LIST, STREAM_BUFFER, STREAM_UNLOAD, STREAM_END, USER_END.
+ * Handlers are told and not waited for; `drained` waits for all.
  */
 export class StreamTriggers implements Disposable {
   readonly #options: StreamTriggersOptions;
@@ -133,12 +133,6 @@ export class StreamTriggers implements Disposable {
     void this.#options.ends.told(
       end.id,
       this.#fire("USER_END", end.streams[0]?.[0] ?? end.stream, () => userEnd(end)),
-    );
-    const rate = (bytes: number): number => Math.round(bytes / 1024 / Math.max(end.seconds, 1));
-    this.#options.log.write(
-      "ACCS",
-      `Session ${end.id} ${useNames(end.streams)} (${useNames(end.protocols)}) from ${useNames(end.hosts)} ended after ${end.seconds}s, avg ${rate(end.up)} KB/s up ${rate(end.down)} KB/s down. Tags: ${tagText(end.tags)}`,
-      { stream: end.stream },
     );
   }
 }
