@@ -4,7 +4,7 @@ import { allow, defineConfig, deny, rewrite } from "sluice";
 const tokens = new Map([["t-7d1e8a04b53k9f2c", { stream: "live", left: 2 }]]);
 
 export default defineConfig({
-  streams: { live: "push://" },
+  streams: { live: { source: "push://", hidden: true } },
   triggers: {
     DEFAULT_STREAM: ({ stream }) => rewrite(tokens.get(stream)?.stream ?? ""),
     USER_NEW: ({ asked }) => {

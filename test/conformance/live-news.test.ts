@@ -200,6 +200,22 @@ describe("news of a running server", () => {
     socket.close();
   });
 
+  it("/ws takes no web page of another site for a local program", async () => {
+    const first = (origin: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://127.0.0.1:${sluice.ports.api}/ws?logs=10`, { headers: { Origin: origin } });
+        socket.once("error", reject);
+        socket.once("message", (data) => {
+          socket.close();
+          resolve(String(data));
+        });
+      });
+    expect([await first("https://elsewhere.example"), await first(api("").replace(/\/$/, ""))]).toEqual([
+      '["auth",false]',
+      '["auth",true]',
+    ]);
+  });
+
   it("json_NAME.js over a WebSocket says when the stream comes and goes", async () => {
     const socket = new WebSocket(sluice.http("json_live.js").replace("http:", "ws:"));
     const infos: Record<string, unknown>[] = [];
