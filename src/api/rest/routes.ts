@@ -23,7 +23,7 @@ export function restRoutes(parts: ApiParts): readonly Route[] {
     ...eventRoutes(parts),
     ...triggerRoutes(parts),
     ...limitRoutes(parts),
-    ...limitRoutes(parts), ...outboxRoutes(parts),
+    ...outboxRoutes(parts),
     ...configRoutes(parts),
     ...streamKeyRoutes(parts),
     ...tokenRoutes(parts),
