@@ -176,6 +176,29 @@ describe("news of a running server", () => {
     expect(Object.keys(JSON.parse(snapshot.data) as object)).toEqual(["streams", "sessions", "decisions", "limits", "log"]);
   });
 
+  it("/api/v1/events tells of each decision and of limits that are reached, and shows no token", async () => {
+    const limits = { "one-place": { by: "stream", sessions: 1, reason: "the hall is full" } };
+    await using other = await startSluice({ config: { streams: { live: "push://" }, limits } });
+    using events = await readEvents(`http://127.0.0.1:${other.ports.api}/api/v1/events?kinds=decision,limit`);
+    await events.until(({ event }) => event === "snapshot");
+    const publisher = await publishSample(other.ports.rtmp, "live");
+    await expect.poll(async () => (await get(other.http("json_live.js?tkn=first-viewer"))).text, { timeout: 20_000 }).toContain("H264");
+    using first = await view(other.http("live.flv?tkn=first-viewer"));
+    await first.atLeast(1000);
+    expect((await get(other.http("live.flv?tkn=second-viewer"))).status).toBe(503);
+    const denied = JSON.parse((await events.until((_, { decision }) => (decision as { result?: string })?.result === "deny")).data) as {
+      decision: Record<string, unknown>;
+    };
+    expect(denied.decision).toMatchObject({ kind: "play", stream: "live", address: "127.0.0.1", reason: "the hall is full" });
+    expect(denied.decision["tokenHash"]).toMatch(/^[0-9a-f]{16}$/);
+    await events.until(({ event }, { type }) => event === "limit" && type === "closed");
+    expect(events.of("limit")[0]).toMatchObject({ limit: { name: "one-place", key: "live", used: 1, most: 1, closed: true } });
+    await other.api({ stop_sessions: "live" });
+    await events.until(({ event }, { type }) => event === "limit" && type === "open");
+    expect(JSON.stringify(events.events)).not.toMatch(/first-viewer|second-viewer/);
+    publisher.socket.destroy();
+  });
+
   it("/ws tells a client that was written for MistServer of streams, sessions' ends and the log", async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${sluice.ports.api}/ws?streams=1&accs=0&logs=0`);
     const frames: [string, unknown][] = [];
