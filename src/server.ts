@@ -164,6 +164,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     outbox,
     tokens,
     streamKeys,
+    fallbackRules,
     limits,
     decisions,
   });

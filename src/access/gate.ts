@@ -1,5 +1,6 @@
 import { lookup as lookupAddress } from "node:dns/promises";
 import type { Log } from "../base/log.ts";
+import { baseName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
 import type { AccessRequest, Admission, Renewed } from "../sessions/access-request.ts";
 import type { Sessions } from "../sessions/session.ts";
@@ -9,6 +10,8 @@ import type { Triggers } from "../triggers/trigger.ts";
 import { AgentTags } from "./told/agent-tags.ts";
 import { Connections } from "./connections.ts";
 import { createDecisions, type DecisionBook } from "./decisions.ts";
+import { FallbackRules } from "./fallback/fallback-rules.ts";
+import { Programs } from "./fallback/programs.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Play } from "./play.ts";
@@ -17,7 +20,7 @@ import { Resolver } from "./resolver.ts";
 import { Routes } from "./routes.ts";
 import { SessionEnds } from "./told/session-ends.ts";
 import type { SessionJournal } from "./told/session-journal.ts";
-import type { GateSettings } from "./settings.ts";
+import { type GateSettings, liveOptionsOf } from "./settings.ts";
 import { StreamTriggers } from "./told/stream-triggers.ts";
 import type { StreamKeys, TokenVerifier } from "./tokens/verifier.ts";
 import { Trace } from "./trace.ts";
@@ -48,6 +51,8 @@ export type GateOptions = {
   readonly limits?: Pick<LimitKeeper, "admitPublisher" | "of">;
   /** Where it is written down who was let in and refused, and why; left out: nobody will ask. */
   readonly decisions?: DecisionBook;
+  /** What viewers are shown while their stream is offline; left out: what the configuration of each stream says. */
+  readonly fallbackRules?: Pick<FallbackRules, "of">;
 };
 
 /** The only way in, for publishers and viewers alike. Protocols hand over plain data and get an admission or an error. */
@@ -62,6 +67,8 @@ export interface Gate {
    * the old one.
    */
   renew(request: AccessRequest): Promise<Renewed>;
+  /** What viewers of streams that are offline are shown. */
+  readonly programs: Programs;
   /** Tells the ends of sessions that an earlier run has left; to be awaited before anybody is let in. */
   recover(): Promise<void>;
   /** Stops its timer and waits for the notifications on their way. Close sessions and streams before, so that theirs are among them. */
@@ -75,13 +82,23 @@ export function createGate(options: GateOptions): Gate {
   const inputs = new Inputs({ clock, log, settings, directory, triggers, openInput });
   const routes = new Routes(sessions);
   const agentTags = new AgentTags(clock, sessions);
-  const resolver = new Resolver({ clock, settings, triggers, inputs });
+  const rules = options.fallbackRules ?? new FallbackRules(settings, () => []);
+  const programs = new Programs({
+    ...{ clock, log, directory, openInput },
+    ruleOf: (stream) => rules.of(stream),
+    find: async (name) => {
+      const stream = await inputs.find(name, new Trace(clock));
+      return stream && { stream, use: inputs.use(stream) };
+    },
+    liveOptions: (stream) => liveOptionsOf(settings.stream(baseName(stream)), "fallback"),
+  });
+  const resolver = new Resolver({ clock, settings, triggers, inputs, programs });
   const ends = new SessionEnds({ clock, log, sessions, triggers, journal: options.journal, outbox: options.outbox });
   const told = new StreamTriggers({ log, directory, sessions, triggers, ends });
   const { decisions = createDecisions({ clock }) } = options;
   const witness = new Witness(decisions, log, sessions);
   const play = new Play({
-    ...{ clock, settings, sessions, triggers, connections, inputs, resolver, routes, agentTags, ends, witness },
+    ...{ clock, settings, sessions, triggers, connections, inputs, programs, resolver, routes, agentTags, ends, witness },
     tokens: options.tokens,
     limits: options.limits,
   });
@@ -111,10 +128,11 @@ export function createGate(options: GateOptions): Gate {
     publish: (request) => witnessed(request, new Trace(clock)),
     play: (request) => play.admit(request),
     renew: (request) => play.renew(request),
+    programs,
     recover: () => ends.makeUp(),
     async close() {
       ticker[Symbol.dispose]();
-      for (const part of [inputs, routes, publish, told, ends, witness]) part[Symbol.dispose]();
+      for (const part of [programs, inputs, routes, publish, told, ends, witness]) part[Symbol.dispose]();
       await connections.drained();
       await told.drained();
     },

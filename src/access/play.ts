@@ -5,6 +5,7 @@ import type { Identity, SessionConnection, Sessions, SessionType, Standing } fro
 import { generateToken, readToken, tokenCookie, tokenPlace, urlToken } from "../sessions/token.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { Connections, OpenConnection } from "./connections.ts";
+import type { Programs } from "./fallback/programs.ts";
 import type { Inputs } from "./inputs.ts";
 import type { LimitState } from "./limits/limit.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
@@ -22,6 +23,7 @@ export type PlayOptions = QuestionParts & {
   readonly sessions: Sessions;
   readonly connections: Connections;
   readonly inputs: Inputs;
+  readonly programs: Programs;
   readonly resolver: Resolver;
   readonly routes: Routes;
   /** Declared limits, as far as they explain; left out: there are none. */
@@ -72,7 +74,7 @@ export class Play {
   }
 
   async #admit(visit: Visit): Promise<Admission<Stream>> {
-    const { routes, inputs, resolver, connections, settings } = this.#options;
+    const { routes, resolver, connections, settings } = this.#options;
     const { request, asked, host } = visit;
     if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
     const connection = await connections.open(request, asked, asked, host, visit);
@@ -80,7 +82,7 @@ export class Play {
     visit.token = brought || this.#newToken(request, connection);
     visit.madeToken = brought === "";
     visit.key = routes.key(asked, host, visit.token, this.#identities.mark(request));
-    const route = routes.find(visit.key, (stream) => inputs.playing(stream.name) === stream);
+    const route = routes.find(visit.key, (stream) => this.#plays(stream));
     if (route) return await this.#enterOrElse(visit, connection, route, route);
     const search = routes.search(visit.key, () => resolver.resolve(asked, host, request, visit.trace));
     try {
@@ -88,6 +90,18 @@ export class Play {
     } finally {
       search.done();
     }
+  }
+
+  /** The stream itself, or what is shown in its place. */
+  #plays(stream: Stream): boolean {
+    const { inputs, programs } = this.#options;
+    return programs.has(stream) || inputs.playing(stream.name) === stream;
+  }
+
+  /** Keeps a recording open, and counts who watches a stream whose viewers are kept when it goes offline. */
+  #use(stream: Stream): Disposable | undefined {
+    const uses = [this.#options.inputs.use(stream), this.#options.programs.use(stream)].filter((use) => use !== undefined);
+    return uses.length < 2 ? uses[0] : { [Symbol.dispose]: () => uses.forEach((use) => use[Symbol.dispose]()) };
   }
 
   #newToken(request: AccessRequest, connection: OpenConnection): string {
@@ -113,7 +127,7 @@ export class Play {
     const { request, host, asked } = visit;
     const { stream } = target;
     visit.stream = stream.name;
-    const use = this.#options.inputs.use(stream);
+    const use = this.#use(stream);
     let session: SessionConnection | undefined;
     try {
       const type = this.#typeOf(request);
@@ -126,7 +140,7 @@ export class Play {
         connection.stillThere();
         connection.last = { stream: stream.name, host, protocol: request.protocol, url: request.url };
       }
-      if (this.#options.inputs.playing(stream.name) !== stream) throw new SluiceError("access.offline", "This stream has just ended.");
+      if (!this.#plays(stream)) throw new SluiceError("access.offline", "This stream has just ended.");
       if (session && identity?.type === "viewer") this.#remember(visit, target, route, identity, session);
       return this.#admission(visit, connection, target, session, use);
     } catch (error) {
@@ -194,7 +208,7 @@ export class Play {
   }
 
   async #renewed(visit: Visit): Promise<Renewed> {
-    const { routes, inputs, resolver, connections, settings } = this.#options;
+    const { routes, resolver, connections, settings } = this.#options;
     const { request, asked, host } = visit;
     if (asked === "") throw new SluiceError("access.offline", "The address has no stream name.");
     await connections.open(request, asked, asked, host, visit);
@@ -203,7 +217,7 @@ export class Play {
     visit.token = token;
     for (const old of this.#renewals.olderTokens(request, "")) {
       const key = routes.key(asked, host, old, this.#identities.mark(request));
-      const route = routes.find(key, (stream) => inputs.playing(stream.name) === stream);
+      const route = routes.find(key, (stream) => this.#plays(stream));
       const target = route ?? (await resolver.resolve(asked, host, request, visit.trace));
       visit.token = old;
       const held = [...(route?.identities.values() ?? [])].at(-1) ?? (await this.#identities.of(visit, target.stream, "viewer"));

@@ -1,5 +1,5 @@
 import { canonicalAddress } from "../base/address.ts";
-import type { Rewriting } from "../base/decision.ts";
+import type { PushLife, Rewriting } from "../base/decision.ts";
 import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { baseName, type StreamName, streamName } from "../base/stream-name.ts";
@@ -12,16 +12,12 @@ import { type Connections, detailsOf, type OpenConnection } from "./connections.
 import type { Inputs } from "./inputs.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Output } from "./told/output.ts";
-import type { GateSettings } from "./settings.ts";
+import { type GateSettings, liveOptionsOf } from "./settings.ts";
 import { keySource, parsePushSource, publicSource, samePassword } from "./source.ts";
 import { type PushPass, PushPasses } from "./tokens/push-passes.ts";
 import type { StreamKeys, TokenVerifier } from "./tokens/verifier.ts";
 import { Trace } from "./trace.ts";
 import { addressFits, type Lookup } from "./whitelist.ts";
-
-/** MistServer's `DVR` and `segmentsize` when a stream does not say. */
-const defaultBufferMs = 50_000;
-const defaultSegmentMs = 1_900;
 
 export type PublishOptions = {
   readonly clock: Clock;
@@ -91,13 +87,13 @@ export class Publish {
     const { connection, request, host, asked, trace } = push;
     const shown = await this.#passes.find(request, host, trace);
     const { pass } = shown;
-    const { name, url } = pass ? { name: pass.stream, url: request.url } : await this.#name(push);
+    const { name, url, life } = pass ? { name: pass.stream, url: request.url, life: {} } : await this.#name(push);
     this.#passes.demand(shown, name, asked, trace);
     connection.last = { stream: name, host, protocol: request.protocol, url };
     const source = pass ? this.#sourceWithPass(name, trace) : await this.#allowed(name, url, push);
     connection.stillThere();
     this.#options.limits?.admitPublisher(name);
-    const writer = await this.#claim(name, source, push);
+    const writer = await this.#claim(name, source, push, life);
     let session: SessionConnection | undefined;
     try {
       connection.stillThere();
@@ -109,6 +105,7 @@ export class Publish {
         },
         () => Promise.resolve({ kind: "allow" }),
       );
+      for (const tag of life.tags ?? []) this.#options.sessions.tag(session.sessionId, tag);
       return this.#admission(push, writer, session, token, pass);
     } catch (error) {
       session?.[Symbol.dispose]();
@@ -118,27 +115,37 @@ export class Publish {
   }
 
   /** RTMP_PUSH_REWRITE and PUSH_REWRITE: the name under which the push goes on. */
-  async #name({ request, host, asked, trace }: Push): Promise<{ readonly name: StreamName; readonly url: string }> {
+  async #name({
+    request,
+    host,
+    asked,
+    trace,
+  }: Push): Promise<{ readonly name: StreamName; readonly url: string; readonly life: PushLife }> {
     const { triggers } = this.#options;
     const details = detailsOf(request, asked);
     let { url } = request;
     let name = withoutQuery(request.stream);
+    let life: PushLife = {};
     if (request.protocol === "RTMP" && triggers.wants("RTMP_PUSH_REWRITE")) {
       const answer = await triggers.fire("RTMP_PUSH_REWRITE", { url, host, ...details }, request.connection.signal, trace.told);
       const value = rewritten(answer);
       if (value !== undefined) {
         name = lastPart(value);
         if (isUrl(value)) url = value;
+        life = lifeOf(answer);
       }
     }
     if (triggers.wants("PUSH_REWRITE")) {
       const answer = await triggers.fire("PUSH_REWRITE", { url, host, stream: name, ...details }, request.connection.signal, trace.told);
       const value = rewritten(answer);
-      if (value !== undefined) name = isUrl(value) ? lastPart(value) : value;
+      if (value !== undefined) {
+        name = isUrl(value) ? lastPart(value) : value;
+        life = lifeOf(answer);
+      }
     }
     const final = streamName(name);
     if (final === "") throw new SluiceError("access.denied", "There is no stream name to push to.");
-    return { name: final, url };
+    return { name: final, url, life };
   }
 
   /** STREAM_LOAD, STREAM_SOURCE, password, STREAM_PUSH, address. Gives the source. */
@@ -192,17 +199,13 @@ export class Publish {
   }
 
   /** Claims the name; a new stream is announced with STREAM_READY, and nobody can watch it before that was answered. */
-  async #claim(name: StreamName, source: string, { trace }: Push): Promise<StreamWriter> {
+  async #claim(name: StreamName, source: string, { request, trace }: Push, { whenTaken }: PushLife): Promise<StreamWriter> {
     const { directory, settings, inputs, triggers } = this.#options;
     const config = settings.stream(baseName(name));
-    const options: LiveOptions = {
-      bufferMs: config?.DVR ?? defaultBufferMs,
-      segmentMs: config?.segmentsize ?? defaultSegmentMs,
-      resume: config?.resume ?? false,
-      source: publicSource(source),
-    };
+    const options = liveOptionsOf(config, publicSource(source));
+    if (whenTaken === "backup") await this.#turn(name, request, trace);
     const before = directory.get(name);
-    const writer = publishAs(directory, name, options);
+    const writer = publishAs(directory, name, options, whenTaken === "take-over");
     if (writer.stream === before) return writer;
     this.#sources.set(name, source);
     if (!triggers.wants("STREAM_READY", name)) return writer;
@@ -215,6 +218,15 @@ export class Publish {
     if (verdict.kind === "allow") return writer;
     await directory.end(name, { code: "TRIGGER", text: "STREAM_READY trigger returned false" });
     throw new SluiceError("access.denied", verdict.reason);
+  }
+
+  /** Waits until nobody else pushes to the stream; whoever waits is the backup of who does. */
+  async #turn(name: StreamName, { connection }: AccessRequest, trace: Trace): Promise<void> {
+    const { directory } = this.#options;
+    await directory.vacant(name, connection.signal).catch(() => {
+      throw new SluiceError("access.ended", "The connection has closed.");
+    });
+    trace.add("backup", "its turn");
   }
 
   #admission(
@@ -260,9 +272,9 @@ export class Publish {
   }
 }
 
-function publishAs(directory: StreamDirectory, name: StreamName, options: LiveOptions): StreamWriter {
+function publishAs(directory: StreamDirectory, name: StreamName, options: LiveOptions, takeOver: boolean): StreamWriter {
   try {
-    return directory.publish(name, options);
+    return directory.publish(name, options, takeOver);
   } catch (error) {
     if (!isSluiceError(error, "access.taken")) throw error;
     throw new SluiceError("access.taken", "Another publisher already pushes to this stream; stop it first.", { cause: error });
@@ -275,6 +287,10 @@ function rewritten(answer: Rewriting): string | undefined {
   if (answer.kind === "keep") return undefined;
   if (answer.to === "") throw new SluiceError("access.denied", "not allowed");
   return answer.to;
+}
+
+function lifeOf(answer: Rewriting): PushLife {
+  return answer.kind === "rewrite" ? answer : {};
 }
 
 function isUrl(value: string): boolean {

@@ -5,6 +5,7 @@ import type { AccessRequest } from "../sessions/access-request.ts";
 import type { Stream } from "../streams/stream.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import { detailsOf } from "./connections.ts";
+import type { Programs } from "./fallback/programs.ts";
 import type { Inputs } from "./inputs.ts";
 import type { GateSettings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
@@ -18,6 +19,7 @@ export type ResolverOptions = {
   readonly settings: GateSettings;
   readonly triggers: Triggers;
   readonly inputs: Inputs;
+  readonly programs: Programs;
 };
 
 /** What a handler says when it says nothing more than no. */
@@ -43,7 +45,7 @@ export class Resolver {
     const wanted = await this.#rewritten(asked, host, request, trace);
     const seen = new Set<StreamName>();
     const first = await this.#chain(wanted, seen, trace);
-    if (typeof first !== "string") return { stream: first, redirected: first.name !== wanted };
+    if (typeof first !== "string") return { stream: first, redirected: first.name !== wanted || this.#options.programs.showsOther(first) };
     trace.add("stream", "is offline");
     const value = await this.#fallback(first, asked, host, request, trace);
     const source = settings.stream(baseName(first))?.source;
@@ -81,10 +83,12 @@ export class Resolver {
 
   /** The first stream that plays, from `name` along the configured fallbacks; or the last name, when none does. */
   async #chain(name: StreamName, seen: Set<StreamName>, trace: Trace): Promise<Stream | StreamName> {
-    const { settings, inputs, clock } = this.#options;
+    const { settings, inputs, programs, clock } = this.#options;
     for (let current = name; ; ) {
       seen.add(current);
-      const stream = await inputs.find(current, trace);
+      const stream = programs.shown(current) ?? (await inputs.find(current, trace)) ?? (await programs.open(current));
+      if (stream && programs.has(stream))
+        trace.add("fallback", programs.showsOther(stream) ? "shown instead of the offline stream" : "the stream, which is back");
       if (stream) return stream;
       const config = settings.stream(baseName(current));
       if (!config?.fallback_stream) return current;

@@ -1,5 +1,6 @@
 import type { StreamName } from "../base/stream-name.ts";
 import type { KeepRule } from "../base/server-control.ts";
+import type { LiveOptions } from "../streams/stream.ts";
 import type { SessionSettings } from "../sessions/session.ts";
 
 /** A stream's configuration as MistServer has it, read by base name. Unknown keys are kept and ignored. */
@@ -34,4 +35,18 @@ export interface GateSettings {
   /** What holds for streams that do not say it themselves; left out: false. */
   readonly requireToken?: boolean;
   readonly sessions: SessionSettings;
+}
+
+/** MistServer's `DVR` and `segmentsize` when a stream does not say. */
+const defaultBufferMs = 50_000;
+const defaultSegmentMs = 1_900;
+
+/** How a live stream with these settings is kept; `source` is for people and the API. */
+export function liveOptionsOf(config: StreamSettings | undefined, source: string): LiveOptions {
+  return {
+    bufferMs: config?.DVR ?? defaultBufferMs,
+    segmentMs: config?.segmentsize ?? defaultSegmentMs,
+    resume: config?.resume ?? false,
+    source,
+  };
 }

@@ -115,7 +115,9 @@ export class Kept {
     if (shown) this.#program.feed(shown.stream, () => this.#over(shown));
     else this.#program.pause();
     if (shown || before !== "nothing") {
-      const words = shown ? `The stream is offline; its viewers are shown ${shown.name}` : "The stream is offline, and there is nothing to show";
+      const words = shown
+        ? `The stream is offline; its viewers are shown ${shown.name}`
+        : "The stream is offline, and there is nothing to show";
       this.#programs.changed(this, words);
     }
     return shown !== undefined;

@@ -70,6 +70,12 @@ export class Programs implements Disposable {
     return this.#kept.has(stream);
   }
 
+  /** True for a programme that shows something else than the stream of its name now. */
+  showsOther(stream: Stream): boolean {
+    const kept = this.#kept.get(stream);
+    return kept !== undefined && kept.state().shows !== "live";
+  }
+
   /** For a stream that is offline: what is shown instead, if it has a rule and one of its sources plays. */
   async open(name: StreamName): Promise<Stream | undefined> {
     const rule = this.#options.ruleOf(name);
