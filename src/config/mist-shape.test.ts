@@ -114,3 +114,32 @@ describe("a MistServer configuration", () => {
     expect(() => readConfiguration(value, "config.json", [])).toThrow(message);
   });
 });
+
+describe("the connector HTTPS", () => {
+  const read = (...protocols: readonly object[]) => readConfiguration({ config: { protocols } }, "c.json");
+
+  it("has its port, interface and files in one setting of ours", () => {
+    const { settings, warnings } = read(
+      { connector: "HTTP" },
+      { connector: "HTTPS", cert: ["/a/cert.pem"], key: "/a/key.pem", port: "", interface: "::" },
+    );
+    expect(settings.https).toEqual({ port: 4433, host: "::", cert: "/a/cert.pem", key: "/a/key.pem" });
+    expect(warnings).toEqual([]);
+    expect(read({ connector: "HTTPS", cert: "c", key: "k", port: "8443" }).settings.https).toEqual({ port: 8443, cert: "c", key: "k" });
+    expect(read({ connector: "HTTP" }).settings.https).toBeUndefined();
+  });
+
+  it("is not started without files, and says so; what is of the wrong kind is an error at its place", () => {
+    const { settings, warnings } = read({ connector: "HTTPS", cert: "c" });
+    expect([settings.https, warnings]).toEqual([undefined, ["c.json: the connector HTTPS has no `cert` or no `key`; it is not started"]]);
+    expect(() => read({ connector: "HTTPS", cert: "c", key: 5 })).toThrow(/config\.protocols\[0\]\.key is 5/);
+  });
+
+  it("is listed when our own setting has it", () => {
+    const { settings } = readConfiguration({ https: { cert: "c", key: "k" } }, "c.ts");
+    expect(settings.https).toEqual({ port: 4433, cert: "c", key: "k" });
+    expect(connectorEntries(settings, []).find(({ connector }) => connector === "HTTPS")).toEqual({
+      ...{ connector: "HTTPS", interface: "0.0.0.0", port: 4433, cert: "c", key: "k" },
+    });
+  });
+});

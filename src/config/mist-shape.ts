@@ -130,8 +130,8 @@ function readController(value: unknown, where: string): SettingsPatch {
 }
 
 function readConnectors(value: unknown, { where, protocols, warn }: Reading): SettingsPatch {
-  const reset = { connectors: null, httpPort: null, httpHost: null, rtmpPort: null, rtmpHost: null, https: null };
-  if (value === null) return reset;
+  const reset = { connectors: null, httpPort: null, httpHost: null, rtmpPort: null, rtmpHost: null };
+  if (value === null) return { ...reset, https: null };
   if (!Array.isArray(value)) throw problem(where, ["config", "protocols"], value, "a list of objects with a `connector`");
   const connectors: ConnectorEntry[] = [];
   let patch: SettingsPatch = reset;
@@ -146,10 +146,9 @@ function readConnectors(value: unknown, { where, protocols, warn }: Reading): Se
     connectors.push(entry);
     if (!isKnownConnector(connector, protocols)) unknown.push(connector);
     if (connector === "HTTP" || connector === "RTMP") patch = { ...patch, ...listening(item, listeners[connector], where, path) };
-    if (connector === "HTTPS") patch = { ...patch, https: readHttps(item, where, path, warn) };
   }
   if (unknown.length > 0) warn(`Sluice does not have the connector${unknown.length > 1 ? "s" : ""} ${[...new Set(unknown)].join(", ")}`);
-  return { ...patch, connectors };
+  return { ...patch, connectors, https: readHttps(connectors, where, warn) };
 }
 
 /** True for connectors that Sluice has. */
@@ -157,15 +156,17 @@ export function isKnownConnector(connector: string, protocols: readonly Protocol
   return connector in listeners || connector === "HTTPS" || protocols.some((protocol) => protocol.connector === connector);
 }
 
-/** Null, with a warning, for a connector without files: MistServer starts it, and it answers nobody. */
-function readHttps(
-  { port, interface: host, cert, key }: Readonly<Record<string, unknown>>,
-  where: string,
-  path: readonly PropertyKey[],
-  warn: (text: string) => void,
-): Settings["https"] | null {
+/**
+ * The setting that the last of the connectors named HTTPS means; null if there is none. Null, too, with a warning, for one without
+ * files: MistServer starts it, and it answers nobody. Throws "config.invalid".
+ */
+export function readHttps(connectors: readonly ConnectorEntry[], where: string, warn: (text: string) => void): Settings["https"] | null {
+  const at = connectors.findLastIndex(({ connector }) => connector === "HTTPS");
+  const entry = connectors[at];
+  if (!entry) return null;
+  const { port, interface: host, cert, key } = entry;
   // MistServer keeps the certificates as a list of files.
-  const files = (Array.isArray(cert) ? cert : [cert]).filter((file) => file !== "" && file !== null && file !== undefined);
+  const files = (Array.isArray(cert) ? (cert as unknown[]) : [cert]).filter((file) => file !== "" && file !== null && file !== undefined);
   if (files.length === 0 || key === undefined || key === null || key === "") {
     warn("the connector HTTPS has no `cert` or no `key`; it is not started");
     return null;
@@ -180,7 +181,7 @@ function readHttps(
       key,
     },
     where,
-    path,
+    ["config", "protocols", at],
   );
 }
 

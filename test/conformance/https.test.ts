@@ -117,6 +117,23 @@ describe("HTTPS", () => {
     expect(viewer.process.exitCode).toBe(null);
   });
 
+  it("comes and goes through the API, as a connector", async () => {
+    const port = await freePort();
+    const connector = { connector: "HTTPS", port, cert: join(sluice.folder, "cert.pem"), key: join(sluice.folder, "key.pem") };
+    const reach = async (where: number): Promise<boolean> =>
+      (await run("curl", ["-sSk", "--max-time", "5", `https://127.0.0.1:${where}/json_tv.js`]).catch(() => ({ stdout: "" }))).stdout !== "";
+    const listed = async (): Promise<unknown[]> => {
+      const reply = (await sluice.api({ config: {} })) as { config: { protocols: { connector: string; port: number; online: unknown }[] } };
+      return reply.config.protocols.filter((one) => one.connector === "HTTPS").map((one) => [one.port, one.online]);
+    };
+    expect(await listed()).toEqual([[https, 1]]);
+    await sluice.api({ addprotocol: connector });
+    await expect.poll(() => reach(port)).toBe(true);
+    expect(await reach(https)).toBe(false);
+    await sluice.api({ deleteprotocol: connector });
+    await expect.poll(() => reach(port)).toBe(false);
+  });
+
   it.each([
     [{ cert: "cert.pem", key: "nowhere.pem" }, /https\.key: the file "nowhere\.pem" cannot be read/],
     [{ cert: "cert.pem" }, /https\.key is missing/],

@@ -1,6 +1,6 @@
 import { isSluiceError, messageOf } from "../../base/errors.ts";
 import { connectorEntries } from "../../config/connector-entries.ts";
-import { isKnownConnector, readConfigMember, type SettingsPatch } from "../../config/mist-shape.ts";
+import { isKnownConnector, readConfigMember, readHttps, type SettingsPatch } from "../../config/mist-shape.ts";
 import type { ConnectorEntry, Settings } from "../../config/settings.ts";
 import { withoutSecrets, withSecrets } from "../../triggers/call/secrets.ts";
 import type { ApiParts } from "../parts.ts";
@@ -70,9 +70,10 @@ async function changeConnectors(
 ): Promise<void> {
   const entries = (Array.isArray(value) ? value : [value]).filter(isConnector).map(plain);
   if (entries.length === 0) return;
-  await parts.configuration.change((settings) => ({
-    connectors: entries.reduce(change, connectorEntries(settings, parts.protocols)),
-  }));
+  await parts.configuration.change((settings) => {
+    const connectors = entries.reduce(change, connectorEntries(settings, parts.protocols));
+    return { connectors, https: readHttps(connectors, "API", (text) => parts.log.write("WARN", text)) };
+  });
   parts.log.write("CONF", "Protocols changed through the API");
 }
 
@@ -112,7 +113,7 @@ function onlineState(connector: string, { protocols, listening }: ApiParts): 0 |
   const own = ports.find((port) => port.connector === connector);
   const shared = connector !== "HTTP" && own?.port === ports.find((port) => port.connector === "HTTP")?.port;
   if (own && !shared) return 1;
-  if (connector === "HTTP" || connector === "RTMP") return 0;
+  if (connector === "HTTP" || connector === "HTTPS" || connector === "RTMP") return 0;
   return isKnownConnector(connector, protocols) ? "Enabled" : "Not installed";
 }
 
