@@ -99,6 +99,8 @@ export class Packager {
     const window = list.fragments.slice(-this.#window);
     const got = (fragment: Fragment): boolean => (fragment.start + fragment.duration) / 1000 <= untilMs;
     // Not older ones if there is a choice: a playlist's first segment may only go forward (RFC 8216 6.2.2). And never none: players take that for a fault.
+    // Of shared segments nobody knows who got which; the newest one can hardly be among them.
+    if (this.shared) return this.#text(window.length > 1 ? window.slice(0, -1) : window, list, true);
     const choices = [window.filter(got), list.fragments.filter(got).slice(-this.#window), window.slice(0, 1)];
     return this.#text(choices.find(({ length }) => length > 0) ?? [], list, true);
   }

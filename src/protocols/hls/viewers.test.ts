@@ -200,6 +200,22 @@ describe("a viewer who may not go on", () => {
     expect([later.status, later.text]).toEqual([403, "your time is up\n"]);
   });
 
+  it("gets all but the newest of shared segments, of which nobody knows who has got them", async () => {
+    let refusal: SluiceError | undefined;
+    const { get, publish } = await serving({ sharedSegments: true }, () => {
+      if (refusal) throw refusal;
+      return live.stream;
+    });
+    const live = publish("live");
+    live.feed(7);
+    const child = "/hls/live/1_2/index.m3u8";
+    const before = addresses((await get(child)).text);
+    refusal = no(0);
+    const last = await get(child);
+    expect(addresses(last.text)).toEqual(before.slice(0, 3));
+    expect(last.text).toMatch(/#EXT-X-ENDLIST\n$/);
+  });
+
   it("is refused where nobody was shown anything, or the name stands for several streams", async () => {
     let refuse = true;
     const { get, publish } = await serving({}, ({ query }) => {
