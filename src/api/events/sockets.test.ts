@@ -98,6 +98,27 @@ describe("/ws", () => {
     expect((await client.until(10))[9]).toEqual(["access", expect.arrayContaining([unix + 1, watching.sessionId, "live"])]);
   });
 
+  it("tells each of several peers of a change, also when another one comes right behind it", async () => {
+    const api = await start({ streams: { live: {} } });
+    const first = connect(api, "/ws?streams=1");
+    await first.until(2);
+    api.streams["live"] = { state: "waiting" };
+    const second = connect(api, "/ws?streams=1");
+    expect((await second.until(2))[1]).toEqual(["stream", ["live", 3, 0, 0, 0, ""]]);
+    await api.clock.advance(1000);
+    expect((await first.until(3))[2]).toEqual(["stream", ["live", 3, 0, 0, 0, ""]]);
+    delete api.streams["live"];
+    first.socket.close();
+    second.socket.close();
+    await Promise.all([first.closed, second.closed]);
+    const third = connect(api, "/ws?streams=1");
+    await third.until(1);
+    await api.clock.advance(5000);
+    api.streams["new"] = {};
+    await api.clock.advance(1000);
+    expect((await third.until(2)).slice(1)).toEqual([["stream", ["new", 4, 0, 0, 0, ""]]]);
+  });
+
   it("tells only what was asked for, all since a time or nothing of before", async () => {
     const api = await start({ streams: { live: {} } });
     api.parts.log.write("INFO", "early");

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { isSluiceError, messageOf, SluiceError } from "../../base/errors.ts";
 import type { WebSocketPeer } from "../../protocols/protocol.ts";
 import type { StreamState } from "../../streams/stream.ts";
-import { askerOf } from "../asker.ts";
+import { askerOf, isForeignPage } from "../asker.ts";
 import type { Authorizer } from "../mist/authorize.ts";
 import type { ApiParts } from "../parts.ts";
 import type { Principal } from "../principal.ts";
@@ -40,7 +40,7 @@ export class EventSockets {
   #following: Disposable | undefined;
   #looking: Disposable | undefined;
   /** What was told last of each stream. */
-  #streams = new Map<string, string>();
+  #streams: ReadonlyMap<string, string> = new Map();
 
   constructor(parts: SocketParts, authorizer: Authorizer) {
     this.#parts = parts;
@@ -80,13 +80,13 @@ export class EventSockets {
       if (member === undefined) return;
       const asker = askerOf(this.#parts.peerAddress(socket), headersOf(request), this.#parts.clientAddress);
       this.#authorizer.authorize({ asker, connection: socket, member, header: undefined }).then(
-        ({ allowed, reply }) => {
+        ({ principal: who, reply }) => {
           if (done) return;
-          done = allowed;
           peer.sendText(authText(reply));
-          if (!allowed) return;
+          if (!who) return;
+          done = true;
           late[Symbol.dispose]();
-          this.#follow(peer, wish, { name: "account", kind: "account", scope: "admin" });
+          this.#follow(peer, wish, who);
         },
         (error: unknown) => this.#parts.log.write("ERROR", `API: ${messageOf(error)}`),
       );
@@ -103,7 +103,12 @@ export class EventSockets {
     if (logs) for (const event of withinHistory(events.newest("log", eventKinds.log.kept), logs)) write(peer, frameOf(event));
     const ends = accs ? events.newest("session", eventKinds.session.kept).filter(({ type }) => type === "ended") : [];
     if (accs) for (const event of withinHistory(ends, accs)) write(peer, frameOf(event));
-    if (wish.streams) for (const text of this.#look().values()) write(peer, textFrame(text));
+    if (wish.streams) {
+      const present = this.#present();
+      for (const text of present.values()) write(peer, textFrame(text));
+      // While nobody looked, nothing was noted: what has changed since is no news to anybody.
+      if (!this.#looking) this.#streams = present;
+    }
     const follower: Follower = { peer, wish: allowed };
     if (this.#followers.size === 0) this.#place = events.last;
     this.#followers.add(follower);
@@ -143,23 +148,21 @@ export class EventSockets {
     }
   }
 
+  /** Streams that are others than a second ago, and those that have gone. */
   #tellStreams(): void {
     const before = this.#streams;
-    for (const [name, text] of this.#look()) {
-      if (before.get(name) === text) continue;
+    const present = this.#present();
+    this.#streams = present;
+    const gone = [...before.keys()].filter((name) => !present.has(name)).map((name) => this.#textOf(name, "offline"));
+    const changed = [...present].filter(([name, text]) => before.get(name) !== text).map(([, text]) => text);
+    for (const text of [...changed, ...gone]) {
       const frame = textFrame(text);
       for (const { peer, wish } of this.#followers) if (wish.streams) write(peer, frame);
     }
   }
 
-  /** Every stream as it is now, and those that have gone since the last look. */
-  #look(): ReadonlyMap<string, string> {
-    const { directory } = this.#parts;
-    const texts = new Map(directory.list().map(({ name, state }) => [name, this.#textOf(name, state)]));
-    const all = new Map(texts);
-    for (const name of this.#streams.keys()) if (!texts.has(name)) all.set(name, this.#textOf(name, "offline"));
-    this.#streams = texts;
-    return all;
+  #present(): ReadonlyMap<string, string> {
+    return new Map(this.#parts.directory.list().map(({ name, state }) => [name, this.#textOf(name, state)]));
   }
 
   #textOf(name: string, state: StreamState): string {
@@ -171,8 +174,7 @@ export class EventSockets {
   async #principalOf(request: IncomingMessage): Promise<Principal | undefined> {
     const headers = headersOf(request);
     const { authorization, ...others } = headers;
-    const foreign = headers["origin"] !== undefined && !isOwnPage(headers["origin"], headers["host"] ?? "");
-    const given = authorization !== undefined && (!foreign || /^bearer\s/i.test(authorization));
+    const given = authorization !== undefined && (!isForeignPage(headers) || /^bearer\s/i.test(authorization));
     try {
       return await principalOf(request, given ? headers : others, this.#parts, this.#authorizer);
     } catch (error) {
@@ -212,8 +214,4 @@ function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")]),
   );
-}
-
-function isOwnPage(origin: string, host: string): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
