@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
-import { lintCommand } from "./cli/lint.ts";
-import { outboxCommand } from "./cli/outbox.ts";
-import { triggersCommand } from "./cli/triggers.ts";
+import { type CommandParts, commands } from "./cli/commands.ts";
+import { createTerminal } from "./cli/terminal.ts";
 import { createConfigSource } from "./config/reload/source.ts";
 import { startServer } from "./server.ts";
 
@@ -56,18 +55,15 @@ program
   .action(async (flags: ServeFlags) => {
     process.exitCode = await serve(flags);
   });
-program.addCommand(lintCommand());
-program.addCommand(outboxCommand({ environment: process.env, print: (text) => void process.stdout.write(`${text}\n`) }));
-program.addCommand(
-  triggersCommand({
-    environment: process.env,
-    print: (text) => void process.stdout.write(`${text}\n`),
-    complain: (text) => void process.stderr.write(`${text}\n`),
-    exit: (code) => {
-      process.exitCode = code;
-    },
-  }),
-);
+const parts: CommandParts = {
+  environment: process.env,
+  terminal: createTerminal(),
+  complain: (text) => void process.stderr.write(`${text}\n`),
+  exit: (code) => {
+    process.exitCode = code;
+  },
+};
+for (const command of commands(parts)) program.addCommand(command);
 
 try {
   await program.parseAsync();

@@ -14,12 +14,16 @@ export type ApiClientOptions = {
   readonly url: string;
   /** `NAME:PASSWORD`; on the server's own machine none is needed. */
   readonly account?: string | undefined;
+  /** A bearer token of the API; it goes before the account. */
+  readonly token?: string | undefined;
 };
 
 /** Makes a client. Its calls reject with what the server said, or why it could not be reached. */
-export function createApiClient({ url, account }: ApiClientOptions): ApiClient {
+export function createApiClient({ url, account, token }: ApiClientOptions): ApiClient {
   if (!URL.canParse(url)) throw new SluiceError("config.invalid", `--api ${url}: that is no URL; write one such as http://127.0.0.1:4242`);
-  const headers = account ? { authorization: `Basic ${Buffer.from(account).toString("base64")}` } : {};
+  const basic = account ? `Basic ${Buffer.from(account).toString("base64")}` : undefined;
+  const authorization = token ? `Bearer ${token}` : basic;
+  const headers: Readonly<Record<string, string>> = authorization === undefined ? {} : { authorization };
   const call = async (
     path: string,
     init: RequestInit & { query?: Readonly<Record<string, string | undefined>> } = {},
@@ -37,13 +41,13 @@ export function createApiClient({ url, account }: ApiClientOptions): ApiClient {
     }
     if (response.ok) return response;
     const answer = (await response.json().catch(() => ({}))) as { readonly error?: string };
-    const hint = response.status === 401 ? " (SLUICE_ACCOUNT=NAME:PASSWORD)" : "";
+    const hint = response.status === 401 ? " (SLUICE_TOKEN=..., or SLUICE_ACCOUNT=NAME:PASSWORD)" : "";
     throw new SluiceError("input.invalid", `${answer.error ?? `the server answered with status ${response.status}`}${hint}`);
   };
   return {
-    get: async (path, query = {}) => await (await call(path, { query })).json(),
+    get: async (path, query = {}) => await jsonOf(await call(path, { query })),
     post: async (path, body) =>
-      await (await call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json(),
+      await jsonOf(await call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })),
     async delete(path) {
       await call(path, { method: "DELETE" });
     },
@@ -67,4 +71,14 @@ export function createApiClient({ url, account }: ApiClientOptions): ApiClient {
       }
     },
   };
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  try {
+    return await response.json();
+  } catch (error) {
+    throw new SluiceError("input.invalid", `${new URL(response.url).origin} is no API of Sluice: its answer is no JSON; is --api right?`, {
+      cause: error,
+    });
+  }
 }

@@ -54,7 +54,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "operator-code.ts": { may: ["base", "config", "policies"], types: ["triggers"] },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },
   "index.ts": { may: ["base", "triggers", "config", "policies", "server.ts"] },
-  cli: { may: ["base", "config", "triggers", "host/clock.ts"], node: "*", packages: ["commander"] },
+  cli: { may: ["base", "config", "triggers", "host/clock.ts"], node: "*", packages: ["commander", "cli-table3"] },
   "cli.ts": { may: ["base", "config", "cli", "server.ts"], node: "*", packages: ["commander"] },
   "server.ts": { may: ["*"], node: "*", packages: "*" },
 };

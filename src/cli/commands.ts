@@ -1,0 +1,50 @@
+import type { Command } from "commander";
+import { lintCommand } from "./lint.ts";
+import type { LiveParts } from "./live-command.ts";
+import { outboxCommand } from "./outbox.ts";
+import { invalidateCommand, kickCommand, sessionsCommand } from "./sessions.ts";
+import { statusCommand } from "./status.ts";
+import { streamsCommand } from "./streams.ts";
+import { triggersCommand } from "./triggers.ts";
+import { whyCommand } from "./why.ts";
+
+export type CommandParts = LiveParts & {
+  readonly complain: (text: string) => void;
+  /** Called with the exit code when it is not 0. */
+  readonly exit: (code: number) => void;
+};
+
+/** All commands but `serve`, in the order in which they are listed. */
+export function commands(parts: CommandParts): readonly Command[] {
+  const { environment, terminal, complain, exit } = parts;
+  const print = (text: string): void => terminal.write(`${text}\n`);
+  return [
+    lintCommand(),
+    statusCommand(parts),
+    streamsCommand(parts),
+    sessionsCommand(parts),
+    kickCommand(parts),
+    invalidateCommand(parts),
+    whyCommand(parts),
+    triggersCommand({ environment, print, complain, exit }),
+    outboxCommand({ environment, print }),
+  ];
+}
+
+/** The page docs/reference/cli.md: what `--help` of each command says. */
+export function cliReference(all: readonly Command[]): string {
+  const helps = all
+    .flatMap((command) => [command, ...command.commands])
+    .map((command) => {
+      const name = command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
+      // Shown as if it stood below the program.
+      const help = command.configureHelp({ helpWidth: 120 }).helpInformation();
+      const usage = help.replace(/^Usage: \S+( \S+)?/, (found) => found.replace(`Usage: ${name}`, `Usage: sluice ${name}`));
+      return `## sluice ${name}\n\n\`\`\`text\n${usage.trimEnd()}\n\`\`\`\n`;
+    });
+  return `# Commands
+
+Made from what \`sluice COMMAND --help\` says. \`sluice\` alone, or \`sluice serve\`, starts the server; the other commands talk to one that runs, over its API.
+
+${helps.join("\n")}`;
+}
