@@ -305,6 +305,17 @@ describe("GET /api/v1/events", () => {
     expect((await ask("", { "X-Forwarded-For": "203.0.113.1" })).status).toBe(401);
   });
 
+  it("keeps the log from a token that may only read", async () => {
+    await using api = await startApi();
+    const { text } = await api.parts.apiTokens.create({ name: "reader", scope: "read" });
+    const headers = { Authorization: `Bearer ${text}` };
+    using reader = await readEvents(`http://127.0.0.1:${api.port}/api/v1/events`, headers);
+    await reader.until(({ event }) => event === "snapshot");
+    expect(Object.keys(reader.of("snapshot")[0] ?? {})).toEqual(["streams", "sessions", "decisions", "limits"]);
+    const refused = await api.ask({ method: "GET", path: "/api/v1/events?kinds=log", headers });
+    expect([refused.status, refused.json["detail"]]).toEqual([403, 'kinds=log needs the scope "operate"; "reader" has "read"']);
+  });
+
   it("cuts off a reader that takes nothing, keeps only what the socket holds, and goes on for the others", async () => {
     await using api = await startApi();
     const url = `http://127.0.0.1:${api.port}/api/v1/events?kinds=log`;

@@ -58,6 +58,6 @@ function kindsOf(text: string | undefined, principal: Principal): readonly Event
   const unknown = names.find((name) => !isEventKind(name));
   if (unknown !== undefined) throw new SluiceError("input.invalid", `kinds has ${JSON.stringify(unknown)}; it must be ${kindWords}`);
   const asked = eventKindNames.filter((kind) => names.includes(kind));
-  for (const kind of asked) demandScope(principal, eventKinds[kind].scope, `the events of kind ${kind}`);
+  for (const kind of asked) demandScope(principal, eventKinds[kind].scope, `kinds=${kind}`);
   return asked;
 }

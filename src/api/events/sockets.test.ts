@@ -183,6 +183,23 @@ describe("/ws", () => {
     expect(await refused(api, "/ws", basic("wrong"))).toBe(401);
   });
 
+  it("takes a bearer token, from other sites' pages too, and keeps the log from one that may only read", async () => {
+    const api = await start({ config: { account } });
+    const bearer = async (scope: "read" | "operate") => {
+      const { text } = await api.parts.apiTokens.create({ name: scope, scope });
+      return { ...elsewhere, Origin: "https://dashboard.example", Authorization: `Bearer ${text}` };
+    };
+    api.parts.log.write("INFO", "for operators");
+    const [operator, reader] = [connect(api, "/ws?logs=1", await bearer("operate")), connect(api, "/ws?logs=1", await bearer("read"))];
+    expect((await operator.until(2))[1]?.[0]).toBe("log");
+    await reader.until(1);
+    api.parts.log.write("INFO", "for operators, too");
+    await api.clock.advance(20);
+    await operator.until(3);
+    expect([reader.frames, operator.frames.length]).toEqual([[["auth", true]], 3]);
+    expect(await refused(api, "/ws", { ...elsewhere, Authorization: "Bearer wrong" })).toBe(401);
+  });
+
   it("does not take a foreign page on this machine for a local program", async () => {
     const api = await start();
     const own = `http://127.0.0.1:${api.port}`;
