@@ -62,7 +62,7 @@ export class Places implements PlaceKeeper {
   /** Gives a session its seat; undefined for those that need none. */
   sit(session: Seated): Seat | undefined {
     const { identity, user } = session;
-    return identity.type === "viewer" ? this.#put({ session, identity, user, order: this.#order++ }) : undefined;
+    return identity.type === "viewer" ? this.#put({ session, identity, user, order: this.#order++, moved: false }) : undefined;
   }
 
   move(session: Seated, user: string): void {
@@ -70,7 +70,7 @@ export class Places implements PlaceKeeper {
     const { order } = this.leave(session) ?? { order: this.#order++ };
     session.user = user;
     const { identity } = session;
-    if (identity.type === "viewer") this.#put({ session, identity, user, order });
+    if (identity.type === "viewer") this.#put({ session, identity, user, order, moved: true });
   }
 
   free(session: Seated): void {

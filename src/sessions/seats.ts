@@ -7,6 +7,8 @@ export type Seat = {
   readonly user: string;
   /** Rises with each session that is let in; a session that moves to another user keeps it. */
   readonly order: number;
+  /** True when it has come here from another user: it may be older than those that came before it. */
+  readonly moved: boolean;
 };
 
 /** Who somebody is, as far as places are concerned. */

@@ -11,7 +11,9 @@ export const measures = ["sessions", "egress", "ingest"] as const satisfies read
 /** One counter of a gauge: what is used in one name. */
 export class Tally {
   readonly key: string;
+  /** In the order in which they came, but for those that have moved here from another user. */
   readonly seats = new Set<Seat>();
+  moved = 0;
   readonly promised = new Reservations();
   /** Bits per second. */
   measured = 0;
@@ -102,7 +104,9 @@ export class Gauge {
 
   /** Who has to go next. */
   oldest(tally: Tally, leaving: ReadonlySet<Seat>): Seat | undefined {
-    return oldestSeat(tally.seats, leaving);
+    if (tally.moved > 0) return oldestSeat(tally.seats, leaving);
+    for (const seat of tally.seats) if (!leaving.has(seat)) return seat;
+    return undefined;
   }
 
   #isFor(stream: StreamName): boolean {

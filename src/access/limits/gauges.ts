@@ -18,6 +18,8 @@ export class Gauges {
   /** Where each seat counts. */
   readonly #taken = new Map<Seat, readonly (readonly [Gauge, Tally])[]>();
   readonly #promised = new Map<Seat, Promised>();
+  /** While a step runs: how those were before it that have changed. */
+  #held: Map<Tally, readonly [Gauge, boolean]> | undefined;
   readonly #tell: (state: LimitState) => void;
   readonly #tagsOf: StreamTags;
 
@@ -88,8 +90,9 @@ export class Gauges {
     for (const [gauge, tally] of taken ?? []) {
       tally.seats.delete(seat);
       if (promised && gauge.measure === "egress") tally.promised.add(promised.second, -promised.bits);
+      if (seat.moved) tally.moved--;
       this.look(gauge, tally);
-      if (isIdle(gauge, tally, this.second)) gauge.tallies.delete(tally.key);
+      if (!this.#held && isIdle(gauge, tally, this.second)) gauge.tallies.delete(tally.key);
     }
     return promised;
   }
@@ -98,12 +101,24 @@ export class Gauges {
     return this.#promised.get(seat);
   }
 
+  /** Runs what is one step, and tells then what has closed or opened by it. */
+  inOneStep(run: () => void): void {
+    const held = (this.#held = new Map<Tally, readonly [Gauge, boolean]>());
+    try {
+      run();
+    } finally {
+      this.#held = undefined;
+      for (const [tally, [gauge, before]] of held) if (tally.closed !== before) this.#tell(this.#state(gauge, tally));
+    }
+  }
+
   /** Tells if it has closed or opened. */
   look(gauge: Gauge, tally: Tally): void {
     const closed = gauge.closedAt(gauge.used(tally, this.second), tally.closed);
     if (closed === tally.closed) return;
+    if (this.#held && !this.#held.has(tally)) this.#held.set(tally, [gauge, tally.closed]);
     tally.closed = closed;
-    this.#tell(this.#state(gauge, tally));
+    if (!this.#held) this.#tell(this.#state(gauge, tally));
   }
 
   /** Closes it although it is not reached: what comes next does not fit. */
@@ -151,6 +166,7 @@ export class Gauges {
     if (taken.length > 0) this.#taken.set(seat, taken);
     for (const [gauge, tally] of taken) {
       tally.seats.add(seat);
+      if (seat.moved) tally.moved++;
       if (gauge.measure === "egress" && promised) tally.promised.add(promised.second, promised.bits);
     }
     return taken;

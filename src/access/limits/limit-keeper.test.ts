@@ -232,6 +232,28 @@ describe("the oldest", () => {
     expect(used("server")).toEqual([["server", 2, true]]);
   });
 
+  it("goes in one step: nobody is told that there was room meanwhile, and who had to go is counted", async () => {
+    rules = { one: { by: "server", sessions: 1, onReached: "end-oldest" } };
+    await join();
+    await join();
+    await join();
+    expect(changes.map(({ used: now, closed }) => [now, closed])).toEqual([[1, true]]);
+    expect(keeper.states()).toMatchObject([{ used: 1, refused: 2 }]);
+    sessions.stop(() => true, "away");
+    expect(changes.at(-1)).toMatchObject({ used: 0, closed: false });
+  });
+
+  it("is who began first, also when it has become another user's since", async () => {
+    rules = { two: { by: "user", sessions: 2, onReached: "end-oldest" } };
+    answer = () => allow({ user: "ann" });
+    const moved = await join();
+    answer = () => allow({ user: "ben" });
+    const others = [await join({ address: "192.0.2.2" })];
+    await sessions.invalidate(["live"]);
+    others.push(await join({ address: "192.0.2.3" }));
+    expect([moved, ...others].map(({ signal }) => signal.aborted)).toEqual([true, false, false]);
+  });
+
   it("stays when another limit refuses who comes", async () => {
     rules = { user: { by: "user", sessions: 1, onReached: "end-oldest" }, stream: { by: "stream", sessions: 1 } };
     answer = () => allow({ user: "ann" });

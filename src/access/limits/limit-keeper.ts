@@ -78,9 +78,11 @@ export class LimitKeeper implements PlaceKeeper, LimitBook, Disposable {
     // Nothing can be refused from here on.
     for (const seat of leaving.keys()) this.#credit(seat);
     for (const [gauge, tally] of ended) count(gauge, tally);
-    this.#places.clear(leaving);
-    const seat = this.#places.sit(session);
-    if (seat) this.#gauges.enter(seat, { second: this.#second(), bits: need });
+    this.#gauges.inOneStep(() => {
+      this.#places.clear(leaving);
+      const seat = this.#places.sit(session);
+      if (seat) this.#gauges.enter(seat, { second: this.#second(), bits: need });
+    });
   }
 
   move(session: Seated, user: string): void {
