@@ -56,7 +56,7 @@ export type Yes = { readonly kind: "allow" } & { readonly [F in keyof ViewerLife
 
 /** The life of a no. */
 export type DenyLife = {
-  /** A viewer's refusal is remembered for 600 seconds, or for this long; 0 asks again at the next try. */
+  /** A viewer's refusal is remembered for this long; 0 asks again at the next try. Left out: as long as `retryAfter`, else 600 seconds. */
   readonly denyFor?: Duration;
   /** Whom else the no to USER_NEW is for: they are refused without a question, and who watches already is ended. */
   readonly scope?: Scope;
