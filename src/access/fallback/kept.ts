@@ -12,6 +12,9 @@ export type Shown = {
   readonly leave: () => void;
 };
 
+/** Viewers who have been shown nothing for so long are ended. */
+const hopelessMs = 60_000;
+
 /** Sources are not tried more often than this: one may end at once. */
 const retryMs = 1_000;
 
@@ -28,6 +31,8 @@ export class Kept {
   #leftAt: number;
   /** When the stream was first seen to be back. */
   #backAt: number | undefined;
+  /** Since when there has been nothing to show. */
+  #nothingSince: number | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
   #ended = false;
 
@@ -64,6 +69,13 @@ export class Kept {
     this.#leftAt = this.#programs.clock.monotonic();
     this.#phase = "waiting";
     if (this.rule.minOutageMs === 0) void this.#choose();
+  }
+
+  /** True when there has been nothing to show for so long that nobody should wait any more. */
+  hopeless(now: number): boolean {
+    const empty = this.#phase === "nothing" || this.#phase === "waiting" || (this.#phase === "choosing" && this.#shown === undefined);
+    this.#nothingSince = empty ? (this.#nothingSince ?? now) : undefined;
+    return this.#nothingSince !== undefined && now - this.#nothingSince >= Math.max(hopelessMs, 2 * this.rule.minOutageMs);
   }
 
   /** Called some times a second. */

@@ -238,6 +238,14 @@ describe("what is shown", () => {
     await pass(3000, late);
     expect(programs.state("live")).toMatchObject({ shows: "slate" });
     expect(packets.items.length).toBeGreaterThan(before);
+    await late.close(gone);
+    slate.write(tinyPacket(2, slateMs, true));
+    await hub.clock.advance(59_000);
+    expect(programs.has(first.stream)).toBe(true);
+    await hub.clock.advance(3_000);
+    // Nobody waits for ever in front of nothing.
+    expect(programs.has(first.stream)).toBe(false);
+    expect(first.stream.state).toBe("offline");
     watching?.[Symbol.dispose]();
   });
 

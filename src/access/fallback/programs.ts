@@ -187,7 +187,7 @@ export class Programs implements Disposable {
     for (const [stream, kept] of this.#kept) {
       const uses = this.#uses.get(stream);
       const since = Math.max(uses?.since ?? 0, kept.begunAt);
-      if ((uses?.count ?? 0) === 0 && now - since >= idleMs) {
+      if (((uses?.count ?? 0) === 0 && now - since >= idleMs) || kept.hopeless(now)) {
         this.#kept.delete(stream);
         kept.end();
       } else kept.tick(now);
