@@ -4,6 +4,8 @@ import { callNames } from "../src/api/mist/calls.ts";
 import { mistApiReference } from "../src/api/mist/reference.ts";
 import { errorCodes } from "../src/base/errors.ts";
 import { eventReference } from "../src/api/events/kinds.ts";
+import { restReference } from "../src/api/rest/reference.ts";
+import { restRoutes } from "../src/api/rest/routes.ts";
 import { metricReference } from "../src/metrics/reference.ts";
 import { protocols } from "../src/protocols.ts";
 import { triggerReference } from "../src/triggers/reference.ts";
@@ -21,6 +23,8 @@ export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/metrics.md": metricReference,
   "docs/reference/mist-api.md": () => mistApiReference(callNames),
   "docs/reference/events.md": eventReference,
+  // Routes are values: nothing of a server is asked before one of them runs.
+  "docs/reference/rest.md": () => restReference(restRoutes({ clock: { now: () => 0 } } as never)),
 };
 
 function errorReference(): string {

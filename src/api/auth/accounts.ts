@@ -3,7 +3,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { Account, AccountScope } from "../../config/account.ts";
 import type { Configuration } from "../../config/configuration.ts";
 import type { Settings } from "../../config/settings.ts";
-import { hashPassword } from "./scrypt.ts";
+import { hashPassword } from "../../config/scrypt.ts";
 
 /** An account as it may be shown. */
 export type AccountView = {

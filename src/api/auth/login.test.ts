@@ -3,7 +3,7 @@ import { Agent } from "node:http";
 import { describe, expect, it } from "vitest";
 import { startApi, type TestApi } from "../../../test/support/api-server.ts";
 import { settle } from "../../../test/support/fake-clock.ts";
-import { hashPassword } from "./scrypt.ts";
+import { hashPassword } from "../../config/scrypt.ts";
 
 const md5 = (text: string): string => createHash("md5").update(text).digest("hex");
 const json = { "Content-Type": "application/json" };

@@ -4,7 +4,7 @@ import { FakeClock } from "../../../test/support/fake-clock.ts";
 import { isSluiceError } from "../../base/errors.ts";
 import { type Account, parseScrypt } from "../../config/account.ts";
 import { Passwords } from "./passwords.ts";
-import { hashPassword, isPassword } from "./scrypt.ts";
+import { hashPassword, isPassword } from "../../config/scrypt.ts";
 
 const scrypt = await hashPassword("secret");
 

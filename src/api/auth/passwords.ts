@@ -2,7 +2,7 @@ import { createHash, createHmac, createSecretKey, type KeyObject, randomBytes, t
 import { SluiceError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time.ts";
 import type { Account } from "../../config/account.ts";
-import { isPassword, pretend } from "./scrypt.ts";
+import { isPassword, pretend } from "../../config/scrypt.ts";
 
 /** A right pair is known so long: Basic sends it with each request, and each check would cost 60 ms. */
 const knownMs = 5 * 60_000;

@@ -1,5 +1,5 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
-import { parseScrypt, type ScryptHash } from "../../config/account.ts";
+import { parseScrypt, type ScryptHash } from "./account.ts";
 
 /** About 60 ms and 32 MB for each check, on the machine that this was written on. */
 const cost = { N: 2 ** 15, r: 8, p: 1 } as const;
