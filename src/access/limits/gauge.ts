@@ -14,19 +14,24 @@ export class Tally {
   /** In the order in which they came, but for those that have moved here from another user. */
   readonly seats = new Set<Seat>();
   moved = 0;
-  readonly promised = new Reservations();
   /** Bits per second. */
   measured = 0;
   closed = false;
   refused = 0;
+  /** There may be a counter for each viewer: those of sessions need none. */
+  #promised: Reservations | undefined;
 
   constructor(key: string) {
     this.key = key;
   }
 
+  get promised(): Reservations {
+    return (this.#promised ??= new Reservations());
+  }
+
   /** Bits per second in use when `second` is the newest that was measured. */
   rate(second: number): number {
-    return Math.max(0, this.measured + this.promised.at(second));
+    return Math.max(0, this.measured + (this.#promised?.at(second) ?? 0));
   }
 }
 

@@ -31,10 +31,6 @@ export class Reservations {
     for (let slot = 0; slot < slots; slot++) sum += (this.#bits[slot] ?? 0) * shareLeft(this.#seconds[slot] ?? 0, measured);
     return sum;
   }
-
-  clear(): void {
-    this.#bits.fill(0);
-  }
 }
 
 /** The part of what began in `second` that a measurement up to `measured` does not have: 1 to 0. */
