@@ -22,6 +22,14 @@ describe("limits in a configuration", () => {
     expect(limitsOf({})).toEqual({});
   });
 
+  it("of an old MistServer, which are lists, are a warning", () => {
+    for (const value of [{ config: { limits: [{ name: "kbps_max" }] } }, { config: {}, limits: [{}] }]) {
+      const { settings, warnings } = readConfiguration(value, "c.json");
+      expect([settings.limits, warnings.join()]).toEqual([{}, expect.stringContaining("limits is a list of an older MistServer")]);
+    }
+    expect(readConfiguration({ config: { limits: [] } }, "c.json").warnings).toEqual([]);
+  });
+
   it.each([
     [{ sessions: 1 }, "c.json: limits.one.by is missing; it must be one of user, token, address, stream, server"],
     [{ by: "house", sessions: 1 }, 'limits.one.by is "house"; it must be one of user'],

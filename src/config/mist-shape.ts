@@ -69,7 +69,7 @@ export function readMistShape(
   if (raw["streamkeys"] !== undefined && raw["streamkeys"] !== null) values["streamkeys"] = readStreamKeys(raw["streamkeys"], where, warn);
   const { entries: policies } = readPolicies(raw["policies"], where);
   if (Object.keys(policies).length > 0) values["policies"] = policies;
-  if (raw["limits"] !== undefined && raw["limits"] !== null) values["limits"] = readLimits(raw["limits"], where, ["limits"]);
+  Object.assign(values, readLimitMember(raw["limits"], ["limits"], { where, protocols, warn }));
   const beside = keptKeys.filter((key) => hasContent(raw[key])).map((key) => [key, raw[key]] as const);
   if (beside.length > 0) values["kept"] = { ...(values["kept"] as Settings["kept"] | undefined), ...Object.fromEntries(beside) };
   const without = topKeys.slice(1).filter((key) => !keptKeys.includes(key) && hasContent(raw[key]));
@@ -105,7 +105,7 @@ export function readConfigMember(member: string, value: unknown, reading: Readin
     case "defaultStream":
       return { [member]: value === null ? null : parseMember(member, value, where) };
     case "limits":
-      return { limits: value === null ? null : readLimits(value, where, ["config", "limits"]) };
+      return value === null ? { limits: null } : readLimitMember(value, ["config", "limits"], reading);
     case "prometheus":
     case "debug":
     case "location":
@@ -113,6 +113,14 @@ export function readConfigMember(member: string, value: unknown, reading: Readin
     default:
       return undefined;
   }
+}
+
+/** Limits are ours; lists of that name in very old MistServer configurations mean nothing to a new one either. */
+function readLimitMember(value: unknown, path: readonly PropertyKey[], { where, warn }: Reading): SettingsPatch | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!Array.isArray(value)) return { limits: readLimits(value, where, path) };
+  if (value.length > 0) warn(`${path.join(".")} is a list of an older MistServer, and is ignored; see docs/recipes/limits.md`);
+  return undefined;
 }
 
 function parseMember<K extends keyof typeof settingSchemas>(member: K, value: unknown, where: string): unknown {
