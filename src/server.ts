@@ -5,10 +5,12 @@ import { FallbackRules } from "./access/fallback/fallback-rules.ts";
 import { createDecisions } from "./access/decisions.ts";
 import { createGate } from "./access/gate.ts";
 import { bitrateOf } from "./access/limits/bitrate.ts";
+import { AddedLimits } from "./access/limits/added-limits.ts";
 import { LimitKeeper } from "./access/limits/limit-keeper.ts";
 import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
+import { createVariableTargets } from "./access/variable-targets.ts";
 import { LiveList } from "./access/live-list.ts";
 import { AccessLog } from "./access/told/access-log.ts";
 import { createControl } from "./api/control.ts";
@@ -21,6 +23,7 @@ import type { ServerControl } from "./base/server-control.ts";
 import { openConfiguration } from "./config/configuration.ts";
 import type { Config } from "./config/define.ts";
 import { type LoadedConfiguration, readConfiguration } from "./config/load.ts";
+import { variableValue } from "./config/own-variables.ts";
 import { createReloader } from "./config/reload/reload.ts";
 import type { Latency, Settings } from "./config/settings.ts";
 import type { ConfigSource } from "./config/reload/source.ts";
@@ -103,11 +106,12 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   );
   const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
   const streamTags = opened.use(createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }));
+  const addedLimits = new AddedLimits(() => configuration.settings.limits);
   const limits = opened.use(
     new LimitKeeper({
       clock,
       log,
-      rules: () => configuration.settings.limits,
+      rules: () => addedLimits.rules(),
       streamTags: streamTags.tagsOf,
       bitrate: (stream) => bitrateOf(directory.get(stream)),
       rates: () => sessions.rates(),
@@ -135,10 +139,22 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       configuration,
       triggers,
       log,
-      policies: { server: control, tokens: store.tokens, isConfigured: (name) => configuration.stream(name) !== undefined, clock, log },
+      policies: {
+        server: control,
+        tokens: store.tokens,
+        limits: addedLimits,
+        isConfigured: (name) => configuration.stream(name) !== undefined,
+        clock,
+        log,
+      },
     }),
   );
+  const variableTargets = opened.use(
+    createVariableTargets({ clock, log, found: (name, value) => configuration.found(name, variableValue(value)) }),
+  );
+  variableTargets.configure(configuration.variables());
   configuration.onChange((now, before) => {
+    if (now.kept !== before.kept) variableTargets.configure(configuration.variables());
     if (now.journal !== before.journal) journal.configure(now.journal);
     if (now.streams !== before.streams) limits.recount();
   });

@@ -1,3 +1,4 @@
+import type { LimitRule } from "../access/limits/limit.ts";
 import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
@@ -10,6 +11,8 @@ export interface PolicyContext {
   readonly on: Triggers["on"];
   readonly server: ServerControl;
   readonly tokens: TokenBook;
+  /** Limits beside those of the configuration; dispose to take one away. */
+  readonly limits: { add(name: string, rule: LimitRule): Disposable };
   /** Names that are configured under `streams`. */
   isConfigured(name: string): boolean;
   readonly clock: Clock;

@@ -1,6 +1,8 @@
 import { accessControl } from "./access-control.ts";
+import { bandwidthLimit } from "./bandwidth-limit.ts";
 import { offlineFallback } from "./offline-fallback.ts";
 import { pushTokens } from "./push-tokens.ts";
+import { viewerLimit } from "./viewer-limit.ts";
 import { viewTokens } from "./view-tokens.ts";
 import type { Policy } from "./policy.ts";
 
@@ -8,7 +10,14 @@ import type { Policy } from "./policy.ts";
 export type PolicyFactory = (options: never) => Policy;
 
 /** THE list of ready-made policies, by the name that stands in JSON. */
-export const policyFactories: Readonly<Record<string, PolicyFactory>> = { accessControl, offlineFallback, pushTokens, viewTokens };
+export const policyFactories: Readonly<Record<string, PolicyFactory>> = {
+  accessControl,
+  bandwidthLimit,
+  offlineFallback,
+  pushTokens,
+  viewerLimit,
+  viewTokens,
+};
 
 /** A policy from JSON: `use` names it, the rest are its options. Undefined when there is none of this name. */
 export function policyOf({ use, ...options }: { readonly use: string } & Readonly<Record<string, unknown>>): Policy | undefined {

@@ -38,7 +38,7 @@ const rules: Readonly<Record<string, Rule>> = {
     packages: ["hono", "@hono/node-server", "zod", "zod-openapi"],
   },
   store: { may: ["base"], types: ["triggers", "access"], node: "*", packages: ["kysely"] },
-  policies: { may: ["base"], types: ["triggers", "store"], node: "*", packages: ["zod"] },
+  policies: { may: ["base"], types: ["triggers", "store", "access"], node: "*", packages: ["zod"] },
   config: {
     may: ["base", "triggers", "protocols.ts", "policies"],
     types: ["protocols/protocol.ts", "access", "store"],
