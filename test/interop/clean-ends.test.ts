@@ -24,7 +24,7 @@ const page = `(url) => {
 }`;
 
 /** A viewer's yes ends while it watches: what each kind of player gets, and what it does then. */
-describe("a yes that becomes a no", () => {
+describe.each([false, true])("a yes that becomes a no, with shared segments: %s", (shared) => {
   const all = new AsyncDisposableStack();
   let sluice: Sluice;
   let edge: Awaited<ReturnType<typeof startEdge>>;
@@ -34,6 +34,7 @@ describe("a yes that becomes a no", () => {
     const config = `
       import { allow, deny } from "sluice";
       export default {
+        protocols: { hls: { sharedSegments: ${shared} } },
         triggers: { USER_NEW: ({ recheck, stream }) => (recheck ? deny("your time is up") : (console.error("LET IN", stream), allow())) },
       };`;
     sluice = all.use(await startSluice({ config }));

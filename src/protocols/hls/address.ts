@@ -36,9 +36,9 @@ function nameAndToken(text: string): Pick<HlsPath, "stream" | "token"> {
   return token === "" ? { stream: text } : { stream: text.slice(0, at), token };
 }
 
-/** The query that the gate is to look at: a token in the path is the viewer's, unless the address has another one in its query. */
-export function askedQuery({ query }: HttpExchange, { token }: HlsPath): HttpExchange["query"] {
-  return token === undefined || hasQueryToken(query) ? query : { ...query, tkn: token };
+/** The query that the gate is to look at: a token in the path is the viewer's, unless the query has another one. */
+export function withPathToken(query: HttpExchange["query"], token: string): HttpExchange["query"] {
+  return hasQueryToken(query) ? query : { ...query, tkn: token };
 }
 
 /** True when the request says in its address or header who the viewer is. */

@@ -49,7 +49,8 @@ export class HlsPlayer {
       return exchange.reply(405, { ...textHeaders, Allow: "GET, HEAD, OPTIONS" }, `HLS is read with GET or HEAD, not ${exchange.method}\n`);
     if (this.#options.sharedSegments && isSharedName(asked.file) && !namesViewer(exchange, asked))
       return await this.#sharedSegment(exchange, asked, asked.file);
-    const request = { ...httpAccess(exchange, "HLS", asked.stream), query: askedQuery(exchange, asked) };
+    const access = httpAccess(exchange, "HLS", asked.stream);
+    const request = asked.token === undefined ? access : { ...access, query: withPathToken(exchange.query, asked.token) };
     // Nothing of the stream is looked at, and no media is made, before the gate has said yes.
     using admission = await this.#admitted(exchange, asked, request);
     if (!admission) return;
