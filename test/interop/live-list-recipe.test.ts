@@ -49,3 +49,23 @@ describe("the recipe of a site that shows what is live", () => {
     }
   });
 });
+
+describe("the player page of a stream that is offline", () => {
+  it("is told when the stream comes, and plays it", async () => {
+    await using sluice = await startSluice({ config: { streams: { live: "push://" } } });
+    await using browser = await startBrowser();
+    const tab = await browser.newPage();
+    const told: string[] = [];
+    tab.on("websocket", (socket) => void socket.on("framereceived", ({ payload }) => void told.push(String(payload))));
+    await tab.goto(sluice.http("live.html"));
+    await expect.poll(() => told.length).toBe(1);
+    expect(JSON.parse(told[0] ?? "")).toMatchObject({ error: "Stream is offline" });
+    await using encoder = startEncoder(sluice.rtmp("live/live"));
+    await pageUntil(tab, 'window.sluice.state === "playing" && document.querySelector("video").currentTime > 1');
+    expect(told.some((text) => text.includes('"source"'))).toBe(true);
+    const { clients } = (await sluice.api({ clients: {} })) as { clients: { fields: string[]; data: unknown[][] } };
+    const kinds = clients.data.map((row) => String(row[clients.fields.indexOf("protocol")]));
+    expect(kinds.filter((kind) => !kind.startsWith("INPUT"))).toHaveLength(1);
+    await encoder.stop();
+  });
+});

@@ -17,6 +17,7 @@ describe("stream information over a WebSocket", () => {
   let host: RunningHost;
   let port: number;
   let asked: number;
+  let tokens: (string | undefined)[];
   let answer: () => TestAdmission<Stream>;
   let listeners: Map<string, Set<() => void>>;
   const given: TestAdmission<Stream>[] = [];
@@ -25,6 +26,7 @@ describe("stream information over a WebSocket", () => {
   beforeEach(async () => {
     clock = new FakeClock();
     asked = 0;
+    tokens = [];
     given.splice(0);
     listeners = new Map();
     const nothing = { [Symbol.dispose]: () => {} };
@@ -40,8 +42,9 @@ describe("stream information over a WebSocket", () => {
           return { [Symbol.dispose]: () => void runs.delete(run) };
         },
       },
-      play: async () => {
+      play: async ({ query }) => {
         asked++;
+        tokens.push(query["tkn"]);
         const admitted = answer();
         given.push(admitted);
         return admitted.admission;
@@ -120,6 +123,7 @@ describe("stream information over a WebSocket", () => {
     answer = offline;
     memory.close({ code: "CLEAN_EOF", text: "over" });
     await page.until(3);
+    expect(tokens).toEqual([undefined, undefined, "t1"]);
     expect([page.frames[2]?.["error"], given[0]?.disposed(), page.socket.readyState]).toEqual(["Stream is offline", true, WebSocket.OPEN]);
   });
 

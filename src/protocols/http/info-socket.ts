@@ -48,6 +48,7 @@ type Socket = { readonly host: Host; readonly exchange: HttpExchange; readonly n
 
 async function follow({ host, exchange, name, peer }: Socket, first: Seen): Promise<void> {
   let seen = first;
+  let token = "";
   let told: { readonly text: string; readonly state: StreamState; readonly tracks: readonly Track[] } | undefined;
   try {
     for (;;) {
@@ -71,7 +72,8 @@ async function follow({ host, exchange, name, peer }: Socket, first: Seen): Prom
       const anew = await news(host, streamName(name), seen, peer);
       if (!anew) continue;
       release(seen);
-      if (!peer.sink.signal.aborted) seen = await ask(host, exchange, name);
+      if (seen.kind === "admitted") token = seen.admission.token;
+      if (!peer.sink.signal.aborted) seen = await ask(host, exchange, name, token);
     }
   } finally {
     release(seen);
@@ -117,9 +119,13 @@ async function news(host: Host, asked: string, seen: Seen, peer: WebSocketPeer):
   return await promise;
 }
 
-async function ask(host: Host, exchange: HttpExchange, name: string): Promise<Seen> {
+/** `token`: the one that the viewer got at an earlier question; who brings another stays with that. */
+async function ask(host: Host, exchange: HttpExchange, name: string, token = ""): Promise<Seen> {
   try {
-    return { kind: "admitted", admission: await host.play(httpAccess(exchange, "HTTP", name, true)) };
+    const request = httpAccess(exchange, "HTTP", name, true);
+    const { query, cookies } = request;
+    const same = token === "" ? request : { ...request, query: { tkn: token, ...query }, cookies: { tkn: token, ...cookies } };
+    return { kind: "admitted", admission: await host.play(same) };
   } catch (error) {
     if (isSluiceError(error, "access.offline") || isSluiceError(error, "access.unknown") || isSluiceError(error, "source.failed")) {
       return { kind: "offline", guru: messageOf(error) };

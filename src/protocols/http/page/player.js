@@ -21,6 +21,8 @@ const refusedDelay = 30_000;
 const stallMs = 8000;
 /** Milliseconds between looks whether the stream is back, while something else is shown in its place. */
 const lookMs = 5000;
+/** Milliseconds between looks while the server has promised to tell when the stream is there. */
+const toldMs = 20_000;
 
 /** What tests and embedding pages may look at. */
 window.sluice = {
@@ -36,7 +38,32 @@ let token;
 let tries = 0;
 let timer;
 let active;
+let teller;
 const failed = new Set();
+
+/** Lets the server tell when the stream is there. Where no WebSocket gets through, the page goes on asking. */
+function listen() {
+  if (teller && teller.token === token) return;
+  teller?.close();
+  const address = new URL(`json_${name}.js?${query()}`, document.baseURI);
+  address.protocol = address.protocol.replace("http", "ws");
+  const socket = new WebSocket(address);
+  socket.token = token;
+  teller = socket;
+  socket.addEventListener("message", ({ data }) => {
+    if (teller !== socket || window.sluice.state !== "offline") return;
+    const { tkn, source } = JSON.parse(data);
+    const given = source ? new URL(source[0].url).searchParams.get("tkn") : new URLSearchParams(`tkn=${tkn ?? ""}`).get("tkn");
+    // Whoever hears and whoever watches is one viewer.
+    if (given) token = socket.token = given;
+    if (!source) return;
+    tries = 0;
+    open();
+  });
+  socket.addEventListener("close", () => {
+    if (teller === socket) teller = undefined;
+  });
+}
 
 /** Asks what there is, and plays it or says why not. */
 async function open() {
@@ -58,8 +85,10 @@ async function open() {
   if (info.error || !info.source) {
     token = new URLSearchParams(`tkn=${info.tkn ?? ""}`).get("tkn") || token;
     show("offline", info.error ?? "Stream is offline", "It starts here as soon as it is live.");
-    return later();
+    listen();
+    return teller?.readyState === WebSocket.OPEN ? later(toldMs) : later();
   }
+  teller?.close();
   const choice = choose(info);
   if (!choice) {
     failed.clear();
