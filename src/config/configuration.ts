@@ -3,9 +3,11 @@ import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { accountSchema } from "./account.ts";
 import { readLimit } from "./limit-rule.ts";
+import { builtInVariables, putVariables } from "../base/variables.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
 import { checkPolicyEntry } from "./policy-entries.ts";
+import { type OwnVariable, ownVariables } from "./own-variables.ts";
 import { checkStreamName, parseSetting, settingSchemas } from "./schema.ts";
 import { type SettingValues, type Settings, streamSettings, withDefaults } from "./settings.ts";
 import { checkStreamKey } from "./token-settings.ts";
@@ -34,6 +36,9 @@ export class Configuration {
   readonly #listeners = new Set<(settings: Settings, before: Settings) => void>();
   #streams = new Map<string, StreamSettings>();
   #alwaysOn: readonly string[] | undefined;
+  #variables: Readonly<Record<string, OwnVariable>> | undefined;
+  /** Values that targets of variables gave. */
+  readonly #found = new Map<string, string>();
   #queue: Promise<void> = Promise.resolve();
 
   /** Use `openConfiguration`. */
@@ -51,13 +56,14 @@ export class Configuration {
     return this.#settings;
   }
   get defaultSource(): string | undefined {
-    return this.#settings.defaultSource;
+    const { defaultSource } = this.#settings;
+    return defaultSource === undefined ? undefined : this.#withVariables(defaultSource);
   }
   get requireToken(): boolean {
     return this.#settings.requireToken;
   }
   get defaultStream(): string {
-    return this.#settings.defaultStream;
+    return this.#withVariables(this.#settings.defaultStream);
   }
   /** The session and token modes; `Settings` holds them under the same names. */
   get sessions(): Settings {
@@ -70,8 +76,32 @@ export class Configuration {
     if (!Object.hasOwn(entries, base)) return undefined;
     let settings = this.#streams.get(base);
     const entry = entries[base];
-    if (!settings && entry) this.#streams.set(base, (settings = streamSettings(entry)));
+    if (!settings && entry) {
+      const written = streamSettings(entry);
+      const { source, fallback_stream: fallback } = written;
+      const put = {
+        source: this.#withVariables(source),
+        ...(fallback !== undefined && { fallback_stream: this.#withVariables(fallback) }),
+      };
+      settings = { ...written, ...put };
+      this.#streams.set(base, settings);
+    }
     return settings;
+  }
+
+  /** The operator's variables with the values that hold now. */
+  variables(): Readonly<Record<string, OwnVariable>> {
+    this.#variables ??= Object.fromEntries(
+      Object.entries(ownVariables(this.#settings)).map(([name, one]) => [name, { ...one, value: this.#found.get(name) ?? one.value }]),
+    );
+    return this.#variables;
+  }
+
+  /** Takes the value that a variable's target gave. It is not kept in the store: it is asked for again after the start. */
+  found(name: string, value: string): void {
+    if (this.#found.get(name) === value) return;
+    this.#found.set(name, value);
+    this.#forget();
   }
 
   /** Streams that are to play all the time. */
@@ -125,12 +155,25 @@ export class Configuration {
     this.#put(lay(changes, this.#values));
   }
 
+  #withVariables(text: string): string {
+    if (!text.includes("$")) return text;
+    const values = Object.fromEntries(Object.entries(this.variables()).map(([name, { value }]) => [name, value]));
+    return putVariables(text, values, builtInVariables);
+  }
+
+  #forget(): void {
+    this.#streams = new Map();
+    this.#alwaysOn = undefined;
+    this.#variables = undefined;
+  }
+
   #put(values: SettingValues): void {
     const before = this.#settings;
     this.#values = values;
     this.#settings = withDefaults({ ...this.#values, ...this.#overrides });
-    this.#streams = new Map();
-    this.#alwaysOn = undefined;
+    const [old, now] = [ownVariables(before), ownVariables(this.#settings)];
+    for (const name of this.#found.keys()) if (!sameJson(old[name], now[name])) this.#found.delete(name);
+    this.#forget();
     for (const run of [...this.#listeners]) run(this.#settings, before);
   }
 }

@@ -40,6 +40,8 @@ export type AuthorizeRequest = {
   readonly member: unknown;
   /** The `Authorization` header. */
   readonly header: string | undefined;
+  /** A name and password by HTTP Basic count, too. MistServer's API takes no notice of them: they may be meant for a proxy before it. */
+  readonly basic?: true;
 };
 
 export type AuthorizerOptions = {
@@ -60,7 +62,7 @@ const local: Principal = { name: "local", kind: "local", scope: "admin" };
  *
  * Better than MistServer's: the challenge cannot be computed by others and ends after two hours (MistServer's is the same all
  * day), attempts are limited, and the first account can only be made from this machine: else whoever finds a fresh server first
- * would own it. A bearer token, and a name and password by HTTP Basic, are taken from the header, too; they hold for one request.
+ * would own it. A bearer token is taken from the header, too; it holds for one request.
  */
 export class Authorizer {
   readonly #configuration: Configuration;
@@ -78,8 +80,9 @@ export class Authorizer {
   }
 
   /** Decides about one request. What is shown counts before where it comes from: a program here with a token has the token's scope. */
-  async authorize({ asker, connection, member, header }: AuthorizeRequest): Promise<Authorization> {
-    const shown = await this.#shown(header, asker.address);
+  async authorize({ asker, connection, member, header, basic }: AuthorizeRequest): Promise<Authorization> {
+    const ignored = !basic && /^basic\s/i.test(header ?? "");
+    const shown = await this.#shown(ignored ? undefined : header, asker.address);
     if (shown) return shown;
     const hasAccounts = this.hasAccounts();
     const free = asker.local && this.#configuration.settings.apiLocalAccess;

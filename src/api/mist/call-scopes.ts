@@ -15,6 +15,7 @@ const looks: ReadonlySet<string> = new Set([
   "stats_streams",
   "stream_tags",
   "totals",
+  "variable_list",
   "version",
 ]);
 

@@ -198,6 +198,52 @@ describe("the whole configuration", () => {
   });
 });
 
+describe("variables", () => {
+  it("are added in each form, listed, used in sources at once, and removed", async () => {
+    const config = { streams: { live: { source: "push://$place", fallback_stream: "$other" } } };
+    await using api = await startApi({ config });
+    expect(await api.call({ variable_list: true })).toEqual({ LTS: 1, variable_list: null });
+    expect(api.configuration.stream("live")).toMatchObject({ source: "push://$place", fallback_stream: "$other" });
+    await api.call({ variable_add: ["place", " here "] });
+    await api.call({ variable_add: { name: "other", value: "slate" } });
+    await api.call({ variable_add: ["asked", "http://127.0.0.1:1/", 30, "before", 5] });
+    expect(await api.call({ variable_add: ["command", "date +%s", 0] })).toMatchObject({
+      variable_list: {
+        place: { value: "here", waitTime: 0 },
+        other: { value: "slate", waitTime: 0 },
+        asked: { interval: 30, target: "http://127.0.0.1:1/", value: "before", waitTime: 5 },
+        command: { interval: 0, target: "date +%s", value: "", waitTime: 0 },
+      },
+    });
+    expect(api.configuration.stream("live")).toMatchObject({ source: "push://here", fallback_stream: "slate" });
+    api.configuration.found("asked", "now");
+    expect(await api.call({ variable_list: true })).toMatchObject({ variable_list: { asked: { value: "now" } } });
+    await api.call({ variable_add: ["asked", "http://127.0.0.1:1/", 60, "again"] });
+    expect(await api.call({ variable_remove: ["place", "command"] })).toMatchObject({
+      variable_list: { other: { value: "slate" }, asked: { value: "again", interval: 60 } },
+    });
+    expect(api.configuration.stream("live")?.source).toBe("push://$place");
+    expect(await api.call({ streams: true })).toMatchObject({ streams: { live: { source: "push://$place" } } });
+  });
+
+  it.each([
+    [["stream", "x"]],
+    [["a b", "x"]],
+    [["x".repeat(32), "x"]],
+    [["x", "http://a/", -1]],
+    [["x", "date", "soon"]],
+    [["x", {}]],
+    [["x", 1, 1]],
+    [7],
+  ])("%j is refused with words", async (value) => {
+    await using api = await startApi();
+    expect(await api.call({ variable_add: value })).toMatchObject({
+      error: expect.stringContaining("variable_add takes"),
+      variable_list: null,
+    });
+  });
+});
+
 describe("updateprotocol", () => {
   it("puts one connector in the place of another, and tells when there is none", async () => {
     await using api = await startApi({

@@ -11,6 +11,7 @@ import { pushCalls } from "./push-calls.ts";
 import { clearLogsCall, endpointCall, logReply, processesCall, saveCall, shutdownCall, versionCall } from "./server-calls.ts";
 import { sessionCalls } from "./session-calls.ts";
 import { bandwidthCall, serverTagCalls, uiSettingsCall } from "./settings/kept.ts";
+import { variableCalls } from "./settings/variables.ts";
 import { wholeConfigCalls } from "./settings/whole-config.ts";
 import { streamTagCalls } from "./stream-tags.ts";
 import { addedReply, streamCalls, streamsReply } from "./streams.ts";
@@ -43,6 +44,7 @@ const after: readonly Call[] = [
   ...sessionCalls,
   ...streamTagCalls,
   ...pushCalls,
+  ...variableCalls,
   processesCall,
   clearLogsCall,
   saveCall,

@@ -22,12 +22,13 @@ export const describedCalls: Readonly<Record<string, Described>> = {
   config_backup: {
     does: "The whole configuration, as `config_restore` takes it.",
     differs:
-      "Accounts are not in it, secrets of handlers are masked. Settings that MistServer's shape has no place for are not in it either.",
+      "Accounts, keys and stream keys are not in it, secrets of handlers are masked. Settings that MistServer's shape has no place for are not in it either.",
   },
   config_reload: { does: "Loads the configuration's file anew.", differs: "`error` says when nothing was loaded." },
   config_restore: {
     does: "Replaces the whole configuration.",
-    differs: "Nothing is changed when a member of `config` cannot be used. Accounts, and ports that are not named, stay. Streams are asked about (STREAM_ADD, ...) as always.",
+    differs:
+      "Nothing is changed when a member of `config` cannot be used. Accounts, keys, stream keys, and ports that are not named, stay. Streams are asked about (STREAM_ADD, ...) as always.",
   },
   config: {
     does: "Changes the members that are there (null resets), and answers all of them.",
@@ -111,6 +112,13 @@ export const describedCalls: Readonly<Record<string, Described>> = {
   push_auto_remove: { does: "Answers the empty lists." },
   push_auto_list: { does: "null, and `auto_push` null." },
   push_settings: { does: "`{wait, maxspeed}`: kept for the day when there are pushes." },
+  variable_add: {
+    does: "A variable for `$name` in sources, `fallback_stream` and `defaultStream`: `[name, value]`, `[name, target, interval, value, waitTime]`, or an object. A target is a URL or a command; its answer is the value.",
+    differs:
+      "Commands are run without a shell. Names of the server's own variables cannot be taken. Values that targets gave are asked for anew after a start.",
+  },
+  variable_remove: { does: "Takes variables away." },
+  variable_list: { does: "All variables with their values now.", differs: "`lastunix` is not told." },
   proc_list: { does: "`{}`: there are no processes." },
   clearstatlogs: { does: "Nothing: the last 100 lines are all there is." },
   save: { does: "Nothing: each change was written before it was answered." },
