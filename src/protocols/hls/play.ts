@@ -2,7 +2,7 @@ import { isSluiceError, SluiceError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time.ts";
 import type { Stream } from "../../streams/stream.ts";
 import { type AccessRequest, type Admission, type Host, type HttpExchange, httpAccess } from "../protocol.ts";
-import { type Around, around, aroundShared, askedQuery, type HlsPath, namesViewer, ownParameters, type TokenPlace } from "./address.ts";
+import { type Around, around, aroundShared, type HlsPath, namesViewer, ownParameters, type TokenPlace, withPathToken } from "./address.ts";
 import { type FragmentList, isSharedName, Packager } from "./packager.ts";
 import { withAround } from "./playlist.ts";
 import { ShownStreams } from "./shown.ts";
