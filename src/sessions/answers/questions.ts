@@ -1,4 +1,4 @@
-import type { Allow, Deny, Verdict } from "../../base/decision.ts";
+import type { Allow, Verdict } from "../../base/decision.ts";
 import { messageOf, SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time.ts";
@@ -7,7 +7,8 @@ import type { Living } from "../living.ts";
 import type { Naming } from "../naming.ts";
 import type { Traits } from "../pick.ts";
 import type { Ask, Identity, PlaceKeeper } from "../session.ts";
-import { expiredWords, failureMs, inTime, lifeOfNo, lifeOfYes, lookEveryMs, waitOf } from "./answer-life.ts";
+import { expiredWords, failureMs, inTime, lifeOfYes, lookEveryMs } from "./answer-life.ts";
+import { Denials } from "./denials.ts";
 import { atMost, Due } from "./due.ts";
 import { type Grant, Grants } from "./grants.ts";
 import type { Refusals } from "./refusals.ts";
@@ -47,12 +48,15 @@ export type Checked = { readonly entry: Entry } | { readonly entry?: undefined; 
 export class Questions {
   readonly #options: QuestionsOptions;
   readonly #grants = new Grants();
+  readonly #denials: Denials;
   /** Sessions whose question is due, in their order. */
   readonly #due = new Due<Entry>(mostQuestions, (entry) => this.recheck(entry));
   #sweepAt = 0;
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
+    const { log, clock, living, refused, outcomes } = options;
+    this.#denials = new Denials({ log, clock, living, refused, grants: this.#grants, end: outcomes.end });
   }
 
   get #now(): number {
@@ -62,10 +66,8 @@ export class Questions {
   /** The answer with a scope that holds for this client. Throws "access.denied" when that is a no. */
   known(identity: Identity, id: string): Grant | undefined {
     const known = this.granted(identity);
-    if (known?.verdict.kind !== "deny") return known;
-    const wait = waitOf(known.verdict, this.#options.log);
-    const left = wait === undefined ? undefined : Math.max(known.at + wait, this.#now) - this.#now || known.until - this.#now;
-    throw this.#options.refused.error(id, known.verdict.reason, left, this.#now);
+    this.#denials.stand(known, id);
+    return known;
   }
 
   /** The answer with a scope that holds for this client, yes or no. */
@@ -91,7 +93,7 @@ export class Questions {
         if (verdict.kind === "allow") await this.#rival(entry, verdict);
       } while (entry.stale && !outcomes.closed);
       if (outcomes.closed) throw new SluiceError("access.ended", "The server is shutting down.");
-      if (verdict.kind === "deny") throw this.#refuse(entry, verdict);
+      if (verdict.kind === "deny") throw this.#denials.refuse(entry, verdict);
       const name = naming.named(entry.identity, verdict.user);
       const other = name === undefined ? undefined : this.#options.living.get(name);
       if (name !== undefined && other !== entry) {
@@ -169,15 +171,13 @@ export class Questions {
   async #renew(entry: Entry, identity: Identity, ask: Ask): Promise<void> {
     while (entry.question) await entry.question.catch(() => undefined);
     if (!this.#lives(entry)) throw gone();
-    const { naming, living, refused, log, clock, outcomes } = this.#options;
+    const { naming, living, clock, outcomes } = this.#options;
     const question = this.#ask(entry, ask);
     entry.question = question;
     const verdict = inTime(await question, clock.now());
     entry.question = undefined;
     if (!this.#lives(entry)) throw gone();
-    if (verdict.kind === "deny") {
-      throw refused.error("", verdict.reason, waitOf(verdict, log), this.#now);
-    }
+    if (verdict.kind === "deny") throw this.#denials.plain(verdict);
     const stranger = verdict.user && naming.named(identity, verdict.user) !== undefined && entry.user !== "" && verdict.user !== entry.user;
     if (stranger) throw new SluiceError("access.denied", "This token is another user's.");
     living.alias(entry, naming.idOf(identity));
@@ -220,7 +220,7 @@ export class Questions {
   /** No new yes has come in time. */
   #expire(entry: Entry): void {
     if (!this.#lives(entry) || this.#now < entry.endsAt) return;
-    this.#options.outcomes.end(entry, this.#refuse(entry, { kind: "deny", reason: expiredWords, denyFor: failureMs }));
+    this.#options.outcomes.end(entry, this.#denials.refuse(entry, { kind: "deny", reason: expiredWords, denyFor: failureMs }));
   }
 
   #lives(entry: Entry): boolean {
@@ -276,7 +276,7 @@ export class Questions {
       entry.recheckAt = Math.min(now + failureMs, entry.goodUntil);
       return;
     }
-    outcomes.end(entry, this.#refuse(entry, verdict));
+    outcomes.end(entry, this.#denials.refuse(entry, verdict));
   }
 
   /** A fresh answer that another session of the same scope has got since. */
@@ -308,35 +308,6 @@ export class Questions {
     if (grant) this.#grants.hold(grant, entry.id);
     if (entry.grant && entry.grant !== grant) this.#grants.release(entry.grant, entry.id);
     entry.grant = grant;
-  }
-
-  /** Remembers a no, and ends who watches under its scope. Gives the error for the session's own connections. */
-  #refuse(entry: Entry, verdict: Deny): SluiceError {
-    const { log, refused, living } = this.#options;
-    const { reason, failed } = verdict;
-    const life = lifeOfNo(verdict, log);
-    const wait = waitOf(verdict, log);
-    const at = this.#now;
-    const names = [entry.id, ...entry.aliases];
-    if (entry.state === "accepted") refused.cut(names, entry.positionMs, at);
-    if (life > 0) {
-      const { id, startedAt } = entry;
-      const retryAt = wait === undefined ? undefined : at + wait;
-      refused.add(names, entry.newest, { id, reason, startedAt, until: at + life, retryAt, user: verdict.user ?? entry.user });
-    }
-    const grant = failed ? undefined : this.#grants.keep(entry.newest, verdict, { at, freshUntil: at + life, until: at + life });
-    for (const other of grant ? [...living.values()] : []) {
-      const meant = other !== entry && other.state === "accepted" && other.identity.type === "viewer";
-      if (meant && grant && this.#grants.covers(grant, other.newest, other.user)) this.#cut(other, reason, wait);
-    }
-    return refused.error(entry.id, reason, wait, at);
-  }
-
-  /** Ends a session because of the no that another one of its scope got. */
-  #cut(entry: Entry, reason: string, wait: number | undefined): void {
-    const { refused, outcomes } = this.#options;
-    refused.cut([entry.id, ...entry.aliases], entry.positionMs, this.#now);
-    outcomes.end(entry, refused.error(entry.id, reason, wait, this.#now));
   }
 }
 
