@@ -1,7 +1,10 @@
 import { defineConfig } from "vitest/config";
 import { CountReporter } from "./test/support/count-reporter.ts";
 
-const alias = { sluice: new URL("./src/index.ts", import.meta.url).pathname };
+const alias = {
+  "sluice/receiver": new URL("./src/receiver/index.ts", import.meta.url).pathname,
+  sluice: new URL("./src/index.ts", import.meta.url).pathname,
+};
 
 export default defineConfig({
   resolve: { alias },
