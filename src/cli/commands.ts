@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { accountCommand, apiTokenCommand } from "./access.ts";
 import { lintCommand } from "./lint.ts";
 import type { LiveParts } from "./live-command.ts";
 import { outboxCommand } from "./outbox.ts";
@@ -28,6 +29,8 @@ export function commands(parts: CommandParts): readonly Command[] {
     whyCommand(parts),
     triggersCommand({ environment, print, complain, exit }),
     outboxCommand({ environment, print }),
+    accountCommand(parts),
+    apiTokenCommand(parts),
   ];
 }
 
