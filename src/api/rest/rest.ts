@@ -66,7 +66,13 @@ export async function principalOf(
 ): Promise<Principal> {
   const asker = askerOf(parts.peerAddress(incoming.socket), headers, parts.clientAddress);
   const header = headers["authorization"];
-  const { principal, reply, refusedHeader } = await authorizer.authorize({ asker, connection: incoming.socket, member: undefined, header });
+  const { principal, reply, refusedHeader } = await authorizer.authorize({
+    asker,
+    connection: incoming.socket,
+    member: undefined,
+    header,
+    basic: true,
+  });
   if (principal) {
     demandOwnPage(incoming, headers, principal);
     return principal;
