@@ -3,8 +3,6 @@ import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
 import { type CommandParts, commands } from "./cli/commands.ts";
 import { createTerminal } from "./cli/terminal.ts";
-import { createConfigSource } from "./config/reload/source.ts";
-import { startServer } from "./server.ts";
 
 /** How the program ends: in order, because something failed, because the configuration is wrong. */
 const exit = { inOrder: 0, failed: 1, configuration: 2 } as const;
@@ -21,6 +19,8 @@ type ServeFlags = {
 
 /** Starts the server and stays until it has ended. Resolves with the exit code. */
 async function serve(flags: ServeFlags): Promise<number> {
+  // Not for those commands that only talk to a server.
+  const [{ createConfigSource }, { startServer }] = await Promise.all([import("./config/reload/source.ts"), import("./server.ts")]);
   const { config, ...overrides } = flags;
   const source = createConfigSource({ file: config, cwd: process.cwd(), environment: process.env, flags: overrides });
   const server = await startServer(await source.load(), { source, logLine: (line) => void process.stderr.write(`${line}\n`) });

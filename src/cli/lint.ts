@@ -1,6 +1,5 @@
 import { Command } from "commander";
-import { type Finding, lintConfiguration } from "../config/lint.ts";
-import { loadConfiguration } from "../config/load.ts";
+import type { Finding } from "../config/lint.ts";
 
 /**
  * `sluice lint`: reads the configuration, starts nothing, prints what works but probably not as it was meant. Exit code 0:
@@ -13,6 +12,7 @@ export function lintCommand(): Command {
     .description("look through the configuration: who fails open, who cannot be called, what is never asked")
     .option("--config <file>", "configuration; else sluice.config.ts, .js or .json in the working directory (SLUICE_CONFIG)")
     .action(async ({ config }: { readonly config?: string }) => {
+      const [{ lintConfiguration }, { loadConfiguration }] = await Promise.all([import("../config/lint.ts"), import("../config/load.ts")]);
       const cwd = process.cwd();
       const loaded = await loadConfiguration({ file: config, cwd, environment: process.env });
       const findings = lintConfiguration(loaded, { cwd, searchPath: process.env["PATH"] ?? "" });

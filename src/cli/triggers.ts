@@ -6,7 +6,6 @@ import type { HandlerInfo } from "../triggers/bus.ts";
 import type { CallRecord } from "../triggers/journal/call-record.ts";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { callLine, callText, decisionText } from "./call-text.ts";
-import { replayCalls } from "./replay.ts";
 
 type Common = { readonly api: string; readonly json?: true };
 type Filter = { readonly trigger?: string; readonly stream?: string; readonly decision?: string };
@@ -92,6 +91,7 @@ export function triggersCommand({ environment, print, complain, exit }: Triggers
       .requiredOption("--handler <file>", "a configuration, or a module that exports handlers under the names of triggers")
       .action(async ({ api, json, handler, ...filter }: Common & CallsFilter & { handler: string }) => {
         const calls = await callsOf(client({ api }), filter);
+        const { replayCalls } = await import("./replay.ts");
         const replay = await replayCalls(handler, calls, createClock(), complain);
         for (const { before, after } of replay.different) {
           print(
