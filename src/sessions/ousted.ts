@@ -1,3 +1,4 @@
+import type { ErrorDetails } from "../base/errors.ts";
 import type { Seated } from "./session.ts";
 
 /** Milliseconds for which a session that had to make room may not make others do so. */
@@ -10,8 +11,8 @@ const mostOusted = 10_000;
  * by its user, address, protocol and stream.
  */
 export class Ousted {
-  /** When it may again, monotonic milliseconds; in the order of time. */
-  readonly #until = new Map<string, number>();
+  /** When it may again, monotonic milliseconds, and what it had watched; in the order of time. */
+  readonly #kept = new Map<string, { readonly until: number; readonly watchedMs: number | undefined }>();
   readonly #now: () => number;
 
   constructor(now: () => number) {
@@ -21,21 +22,24 @@ export class Ousted {
   add(session: Seated): void {
     const key = keyOf(session);
     const now = this.#now();
-    this.#until.delete(key);
-    this.#until.set(key, now + oustedMs);
-    for (const [other, until] of this.#until) {
-      if (now < until && this.#until.size <= mostOusted) break;
-      this.#until.delete(other);
+    this.#kept.delete(key);
+    this.#kept.set(key, { until: now + oustedMs, watchedMs: session.positionMs });
+    for (const [other, { until }] of this.#kept) {
+      if (now < until && this.#kept.size <= mostOusted) break;
+      this.#kept.delete(other);
     }
   }
 
-  /** Milliseconds until this session may make others go; 0: it may. */
-  waitOf(session: Seated): number {
-    return Math.max(0, (this.#until.get(keyOf(session)) ?? 0) - this.#now());
+  /** What a refusal says when this session may not make others go yet; undefined: it may. Its player can end in order with that. */
+  detailsOf(session: Seated): ErrorDetails | undefined {
+    const kept = this.#kept.get(keyOf(session));
+    const retryAfterMs = kept ? kept.until - this.#now() : 0;
+    if (!kept || retryAfterMs <= 0) return undefined;
+    return { retryAfterMs, ...(kept.watchedMs !== undefined && { watchedMs: kept.watchedMs }) };
   }
 
   get size(): number {
-    return this.#until.size;
+    return this.#kept.size;
   }
 }
 

@@ -113,8 +113,8 @@ export class Places implements PlaceKeeper {
   #makeRoom(session: Seated, limit: Limits, leaving: Leaving): void {
     const seats = this.#index(limit).of(session) ?? [];
     while (this.#taken(session, limit, leaving) >= limit.sessions) {
-      const wait = this.ousted.waitOf(session);
-      if (wait > 0) throw new SluiceError("access.denied", endWords(session, limit), { retryAfterMs: wait });
+      const ousted = this.ousted.detailsOf(session);
+      if (ousted) throw new SluiceError("access.denied", endWords(session, limit), ousted);
       const seat = oldestSeat(seats, new Set(leaving.keys()));
       if (!seat) throw refusal(session, limit);
       leaving.set(seat, new SluiceError("access.ended", endWords(seat, limit)));

@@ -62,6 +62,8 @@ export type Seated = {
   readonly id: string;
   readonly identity: Identity;
   user: string;
+  /** Media time that the viewer has got, ms. */
+  readonly positionMs?: number;
 };
 
 /** Ends a session that has a place, with this error; its place is free when this returns. */

@@ -102,9 +102,21 @@ describe("a limit of sessions", () => {
     const third = await watch(url("tablet"));
     expect(third.status).toBe(200);
     await second.closed;
+
+    // An HLS player that had to go gets an end, so that it does not ask for ever.
+    const top = sluice.http("hls/live/index.m3u8?user=carl&tkn=c1");
+    await hlsSegments(top, 3);
+    const master = await (await fetch(top)).text();
+    const media = new URL(master.split("\n").find((line) => line !== "" && !line.startsWith("#")) ?? "", top).href;
+    expect((await get(media)).text).not.toContain("#EXT-X-ENDLIST");
+    expect((await watch(sluice.http("live.flv?user=carl&tkn=c2"))).status).toBe(200);
+    const last = await get(media);
+    expect([last.status, last.text]).toEqual([200, expect.stringMatching(/#EXT-X-ENDLIST\n$/)]);
+    expect((await get(top)).status).toBe(503);
+
     const ben = await playWithFfmpeg(sluice.http("live.flv?user=ben&tkn=b"), 1);
     expect(ben.videoFrames).toBeGreaterThan(5);
-    expect((await limit(sluice, "screen")).counters).toMatchObject([{ key: "ann", used: 1 }, { key: "ben" }]);
+    expect((await limit(sluice, "screen")).counters).toMatchObject([{ key: "ann", used: 1 }, { key: "carl", used: 1 }, { key: "ben" }]);
     void encoder;
   });
 

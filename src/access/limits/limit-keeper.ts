@@ -1,5 +1,5 @@
 import type { Limits } from "../../base/decision.ts";
-import { messageOf, SluiceError } from "../../base/errors.ts";
+import { type ErrorDetails, messageOf, SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { StreamName } from "../../base/stream-name.ts";
 import type { Clock } from "../../base/time.ts";
@@ -204,8 +204,8 @@ export class LimitKeeper implements PlaceKeeper, LimitBook, Disposable {
   /** Adds to `leaving` who has been there longest until the session fits. Throws when it never will. */
   #makeRoom(session: Seated, gauge: Gauge, tally: Tally, need: number, leaving: Leaving, ended: (readonly [Gauge, Tally])[]): void {
     while (!this.#fits(gauge, tally, need, leaving)) {
-      const wait = this.#places.ousted.waitOf(session);
-      if (wait > 0) throw this.#refused(gauge, tally, endedWords(gauge), wait);
+      const ousted = this.#places.ousted.detailsOf(session);
+      if (ousted) throw this.#refused(gauge, tally, endedWords(gauge), ousted);
       const seat = gauge.oldest(tally, new Set(leaving.keys()));
       if (!seat) throw this.#refused(gauge, tally, fullWords(gauge));
       leaving.set(seat, new SluiceError("access.ended", endedWords(gauge)));
@@ -213,10 +213,10 @@ export class LimitKeeper implements PlaceKeeper, LimitBook, Disposable {
     }
   }
 
-  #refused(gauge: Gauge, tally: Tally, words: string, wait?: number): SluiceError {
+  #refused(gauge: Gauge, tally: Tally, words: string, details?: ErrorDetails): SluiceError {
     count(gauge, tally);
     this.#gauges.shut(gauge, tally);
-    return refusal(gauge, words, wait);
+    return refusal(gauge, words, details);
   }
 
   /** What somebody who is ended has got stays in the measurement for 5 seconds, but is not in use. */

@@ -38,7 +38,7 @@ export class Publishers {
     const wait = banned ? banned.until - now() : 0;
     if (banned && wait > 0) {
       banned.gauge.refused++;
-      throw refusal(banned.gauge, fullWords(banned.gauge), wait);
+      throw refusal(banned.gauge, fullWords(banned.gauge), { retryAfterMs: wait });
     }
     for (const [gauge, tally] of gauges.ofStream(stream, "ingest")) {
       if (!gauge.closedAt(gauge.used(tally, gauges.second), tally.closed)) continue;

@@ -1,4 +1,4 @@
-import { SluiceError } from "../../base/errors.ts";
+import { type ErrorDetails, SluiceError } from "../../base/errors.ts";
 import type { StreamName } from "../../base/stream-name.ts";
 import { type Duration, durationMs } from "../../base/time.ts";
 import type { Gauge } from "./gauge.ts";
@@ -10,11 +10,11 @@ const mark = Symbol("the limit that was reached");
 
 type Mark = { readonly limit: string; readonly fallback: StreamName | undefined };
 
-/** The error for who comes when a limit is reached. `wait`: milliseconds, if another time is meant than the rule's. */
-export function refusal(gauge: Gauge, reason: string, wait?: number): SluiceError {
+/** The error for who comes when a limit is reached. `details`: what is meant instead of the rule's time to wait. */
+export function refusal(gauge: Gauge, reason: string, details: ErrorDetails = {}): SluiceError {
   const { retryAfter } = gauge.rule;
-  const retryAfterMs = wait ?? (retryAfter === undefined ? waitMs[gauge.measure] : durationMs(retryAfter as Duration));
-  const error = new SluiceError("access.full", reason, { retryAfterMs });
+  const retryAfterMs = retryAfter === undefined ? waitMs[gauge.measure] : durationMs(retryAfter as Duration);
+  const error = new SluiceError("access.full", reason, { retryAfterMs, ...details });
   return Object.assign(error, { [mark]: { limit: gauge.name, fallback: gauge.fallback } satisfies Mark });
 }
 
