@@ -13,6 +13,8 @@ const idleMs = 15_000;
 const mostTagBytes = 512;
 const rateSeconds = 5;
 const rateMarks = rateSeconds + 1;
+/** Tokens of one session that are known to be older than its newest. */
+const mostOutdated = 16;
 /** Names of each kind that one session remembers; sessions that everybody shares (mode 0) would grow without end. */
 const mostUses = 256;
 
@@ -109,6 +111,7 @@ export class Entry {
   readonly #hosts = new Map<string, Use>();
   readonly #tags = new Set<string>();
   #tagBytes = 0;
+  #outdated: string[] | undefined;
   #lastTick = -1;
   #idleSince: number;
   readonly #upMarks = new Float64Array(rateMarks);
@@ -158,13 +161,33 @@ export class Entry {
     };
   }
 
-  /** It is asked about with this from now on, if it is fresher: another token, or another address where the session may roam. */
-  refresh(identity: Identity, ask: Ask): boolean {
-    const { newest } = this;
-    const moved = this.roamingKey !== undefined && identity.address !== newest.address;
-    if (identity.madeToken || (identity.token === newest.token && !moved)) return false;
+  /** From now on it is asked about with this. */
+  freshen(identity: Identity, ask: Ask): void {
+    if (identity.token !== this.newest.token) this.outdate(this.newest.token);
     this.newest = identity;
     this.ask = ask;
+  }
+
+  /** This token is none to ask with, also when a connection comes with it once more. */
+  outdate(token: string): void {
+    this.#outdated ??= [];
+    this.#outdated.push(token);
+    if (this.#outdated.length > mostOutdated) this.#outdated.shift();
+  }
+
+  /**
+   * A connection has come: where it has a token that the session did not have before, or the session roams and was elsewhere, it is
+   * asked about with that from now on. True for a new token.
+   */
+  refresh(identity: Identity, ask: Ask): boolean {
+    const { newest } = this;
+    if (identity.madeToken) return false;
+    if (identity.token === newest.token) {
+      if (this.roamingKey !== undefined && identity.address !== newest.address) this.freshen(identity, ask);
+      return false;
+    }
+    if (this.#outdated?.includes(identity.token)) return false;
+    this.freshen(identity, ask);
     return true;
   }
 

@@ -130,9 +130,9 @@ export class Questions {
     const now = this.#now;
     const { until } = lifeOfYes(verdict, now, { now, unix: this.#options.clock.now() }, this.#options.log);
     if (until >= other.goodUntil) {
-      other.refresh(identity, ask);
+      other.freshen(identity, ask);
       this.#plan(other, verdict, undefined);
-    }
+    } else other.outdate(identity.token);
     return { entry: other };
   }
 
@@ -181,8 +181,7 @@ export class Questions {
     const stranger = verdict.user && naming.named(identity, verdict.user) !== undefined && entry.user !== "" && verdict.user !== entry.user;
     if (stranger) throw new SluiceError("access.denied", "This token is another user's.");
     living.alias(entry, naming.idOf(identity));
-    entry.newest = identity;
-    entry.ask = ask;
+    entry.freshen(identity, ask);
     this.#plan(entry, verdict, undefined);
     outcomes.changed(entry);
   }

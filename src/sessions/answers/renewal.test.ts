@@ -171,6 +171,20 @@ describe("expiresAt", () => {
   });
 });
 
+describe("two players of one session", () => {
+  it("with a token each ask no more often than one", async () => {
+    expression = "stream, ip";
+    const end = inSeconds(100);
+    answer = () => allow({ expiresAt: end });
+    const connection = await join();
+    for (let polled = 0; polled < 99; polled++) {
+      for (const token of ["t1", "t2"]) (await join({ token }))[Symbol.dispose]();
+      await clock.advance(1_000);
+    }
+    expect([reason(connection), asked]).toEqual(["watches", ["first t1", "again t2"]]);
+  });
+});
+
 describe("renew", () => {
   it("makes a fresh token another name of the session, and its life the session's", async () => {
     answer = () => allow({ expiresAt: inSeconds(60) });
@@ -190,6 +204,18 @@ describe("renew", () => {
     expect(asked.at(-1)).toBe("again t2");
     sessions.stop(() => true, "over");
     expect(ends).toMatchObject([{ id: connection.sessionId, token: "t1" }]);
+  });
+
+  it("is not undone by requests that still have the old token", async () => {
+    answer = (token) => allow({ expiresAt: inSeconds(token === "t1" ? 60 : 600) });
+    const connection = await join();
+    await renew(connection.sessionId, { token: "t2" });
+    answer = (token) => (token === "t1" ? deny("the old pass is over") : allow({ expiresAt: inSeconds(600) }));
+    for (let polled = 0; polled < 100; polled++) {
+      (await join())[Symbol.dispose]();
+      await clock.advance(6_000);
+    }
+    expect([reason(connection), asked]).toEqual(["watches", ["first t1", "again t2", "again t2"]]);
   });
 
   it("with a no leaves the session as it is", async () => {
