@@ -207,14 +207,16 @@ export interface Sessions extends AsyncDisposable {
    * same identity wait for the same answer. Rejects with `SluiceError` "access.denied" (its message is the reason) when
    * the answer is or was no; a no holds for 600 seconds.
    * The answer may say otherwise: `ttl` (the yes ends and is asked for again; after that and `staleFor` new connections wait
-   * for the answer, and a failure ends the session as a no does), `scope` (the answer holds for others, too), `denyFor`, `limits`
+   * for the answer, and a failure ends the session as a no does), `expiresAt` (asked for again shortly before; who watches is ended
+   * then if no later yes has come), `roams` (the same token from another address joins this session), `scope` (the answer holds for others, too), `denyFor`, `limits`
    * (a yes that finds all places taken is a no that is not remembered; a place is free when its session has ended).
    */
   join(identity: Identity, ask: Ask): Promise<SessionConnection>;
   /**
    * Brings a fresh token to a running session: USER_NEW is asked with the new identity in the background. A yes makes that identity
    * another name of the same session, and its life that of the session; a no rejects with "access.denied" and leaves the session
-   * as it is. Rejects with "access.unknown" when no such session lives.
+   * as it is. Rejects with "access.unknown" when no such session lives, and with
+   * "access.ended" when it ends before the answer.
    */
   renew(id: string, identity: Identity, ask: Ask): Promise<void>;
   /** Looks without changing anything; what it gives holds until the caller waits for something. */
