@@ -248,7 +248,8 @@ function readAccounts(value: unknown, where: string): Readonly<Record<string, Ac
     Object.entries(value).map(([name, account]): [string, Account] => {
       const password = isObject(account) ? account["password"] : undefined;
       // Our own form may stand in MistServer's file, too.
-      const own = isObject(account) && Object.hasOwn(account, "scrypt") ? accountSchema.safeParse(account) : undefined;
+      const isOwn = isObject(account) && ["scrypt", "scope", "md5"].some((key) => Object.hasOwn(account, key));
+      const own = isOwn ? accountSchema.safeParse(account) : undefined;
       if (own?.success) return [name, own.data];
       if (own) throw problem(where, ["account", name], account, own.error.issues[0]?.message ?? "an account");
       if (typeof password !== "string") throw problem(where, ["account", name, "password"], password, "the MD5 of the password");
