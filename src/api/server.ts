@@ -153,7 +153,7 @@ const page = `<!doctype html>
 <h1>Sluice</h1>
 <ul>
 <li><code>POST /api</code>, <code>GET /api?command={...}</code>: MistServer's JSON API; <code>/api2</code> answers only what was asked.</li>
-<li><code>GET /api/v1/triggers</code>, <code>/api/v1/triggers/calls</code>: handlers of triggers, and what they were asked and answered.</li>
+<li><code>/api/v1</code>: the REST API: <a href="/api/v1/status"><code>status</code></a>, <a href="/api/v1/streams"><code>streams</code></a>, <a href="/api/v1/sessions"><code>sessions</code></a>, <a href="/api/v1/triggers"><code>triggers</code></a>, <a href="/api/v1/limits"><code>limits</code></a>, <a href="/api/v1/config"><code>config</code></a>, <a href="/api/v1/tokens"><code>tokens</code></a>, <a href="/api/v1/accounts"><code>accounts</code></a>; all of it in <a href="/api/v1/openapi.json"><code>openapi.json</code></a>.</li>
 <li><code>GET /api/v1/events</code>: what happens, as server-sent events; <code>/ws</code>: MistServer's WebSocket.</li>
 <li><a href="/metrics"><code>GET /metrics</code></a>: numbers for Prometheus.</li>
 <li><code>GET /healthz</code>: 200 while the server runs.</li>

@@ -16,8 +16,7 @@ describe("accounts in the configuration", () => {
       { password: md5, scope: "read" },
     ]) {
       expect(readConfiguration({ account: { a: account } }, "own").settings.account).toEqual({ a: account });
-      if ("scrypt" in account)
-        expect(readConfiguration({ config: {}, account: { a: account } }, "mist").settings.account).toEqual({ a: account });
+      expect(readConfiguration({ config: {}, account: { a: account } }, "mist").settings.account).toEqual({ a: account });
     }
   });
 

@@ -18,7 +18,7 @@ ${rows.join("\n")}
 `;
 }
 
-const intro = `\`GET /metrics\` on the API port is Prometheus' text format. It is open to programs on this machine, and to others with an account's name and password by HTTP Basic:
+const intro = `\`GET /metrics\` on the API port is Prometheus' text format. It is open to programs on this machine, and to others with an account's name and password by HTTP Basic, or a bearer token with the scope \`read\`:
 
 \`\`\`yaml
 scrape_configs:

@@ -1,9 +1,10 @@
 import type { z } from "zod";
+import { type AccountScope, accountScopes } from "../../config/account.ts";
 import type { Principal } from "../principal.ts";
 
 /** What a caller has to be allowed: to look, to act on what runs, to change the configuration and who may call. Each includes the one before. */
-export const scopes = ["read", "operate", "admin"] as const;
-export type ApiScope = (typeof scopes)[number];
+export const scopes = accountScopes;
+export type ApiScope = AccountScope;
 
 /** What a handler of a route gets; everything was checked by the route's schemas. */
 export type RouteInput<P, Q, B> = {
