@@ -1,5 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import type { SluiceError } from "../base/errors.ts";
+import { refusalHeaders } from "../base/refusal-headers.ts";
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -45,15 +46,10 @@ export const plainText = { "Content-Type": "text/plain; charset=utf-8", "Cache-C
 /** A whole answer of text. */
 export type TextAnswer = { readonly status: number; readonly headers: Headers; readonly body: string };
 
-/**
- * What a client is told that was refused: the words, when to come back (RFC 9110 section 10.2.3, whole seconds, at least
- * one), and the number of the decision, by which the operator finds out why. Undefined: something went wrong here.
- */
+/** What a client is told that was refused. Undefined: something went wrong here. */
 export function errorAnswer(error: SluiceError | undefined): TextAnswer {
   if (!error) return { status: 500, headers: plainText, body: "internal error\n" };
-  const { status, message, retryAfterMs, decisionId } = error;
-  const headers: Record<string, string> = { ...plainText };
-  if (retryAfterMs !== undefined) headers["Retry-After"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-  if (decisionId !== undefined) headers["X-Sluice-Decision"] = decisionId;
-  return { status, headers, body: decisionId === undefined ? `${message}\n` : `${message}\ndecision ${decisionId}\n` };
+  const { status, message, decisionId } = error;
+  const body = decisionId === undefined ? `${message}\n` : `${message}\ndecision ${decisionId}\n`;
+  return { status, headers: { ...plainText, ...refusalHeaders(error) }, body };
 }

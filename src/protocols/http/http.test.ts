@@ -137,6 +137,17 @@ describe("stream information", () => {
     expect(response.headers.get("set-cookie")).toBe(null);
   });
 
+  it("of a refused viewer tells when to come back and the number of the decision, if there is one", async () => {
+    answer = () => {
+      throw new SluiceError("access.full", "all places are taken", { retryAfterMs: 4200, decisionId: "k7q2mz" });
+    };
+    const { status, headers, ...response } = await fetch(`${base}/json_live.js`).then(async (got) => ({
+      ...{ status: got.status, headers: got.headers, body: (await got.json()) as unknown },
+    }));
+    expect([status, headers.get("retry-after"), headers.get("x-sluice-decision")]).toEqual([503, "5", "k7q2mz"]);
+    expect(response.body).toMatchObject({ error: "all places are taken", refused: true, decision: "k7q2mz" });
+  });
+
   it("of a stream that does not play says so with 200", async () => {
     answer = () => {
       throw new SluiceError("access.offline", "nobody publishes it");

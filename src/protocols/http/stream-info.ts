@@ -42,9 +42,9 @@ export function offlineInfo(
   return { error: stateTexts[state], ...(guru === undefined ? {} : { error_guru: guru }), ...(token === undefined ? {} : { tkn: token }) };
 }
 
-/** What is said to somebody who may not watch: the reason, and nothing of the stream. */
-export function refusedInfo(reason: string): object {
-  return { error: reason, error_guru: reason, refused: true };
+/** What is said to somebody who may not watch: the reason, the decision's number if there is one, and nothing of the stream. */
+export function refusedInfo(reason: string, decision?: string): object {
+  return { error: reason, error_guru: reason, refused: true, ...(decision !== undefined && { decision }) };
 }
 
 /**
