@@ -125,4 +125,23 @@ describe("calls of MistServer's API", () => {
     await sluice.api({ nuke_stream: "live" });
     await live.closed;
   });
+
+  it("variables with a command or a value of their own stand in names of streams", async () => {
+    await using sluice = await startSluice({
+      config: { config: { defaultStream: "$instead" }, streams: { slate: { source: "push://" } } },
+    });
+    const publisher = await publishSample(sluice.ports.rtmp, "slate");
+    const status = async (): Promise<number> => {
+      using viewer = await view(sluice.http("nosuch.flv"));
+      return viewer.status;
+    };
+    expect(await status()).toBe(404);
+    expect(await sluice.api({ variable_add: ["instead", "printf '%s\\n' slate", 0] })).not.toHaveProperty("error");
+    await expect.poll(status).toBe(200);
+    await sluice.api({ variable_remove: "instead" });
+    expect(await status()).toBe(404);
+    await sluice.api({ variable_add: ["instead", "slate"] });
+    expect(await status()).toBe(200);
+    publisher.socket.destroy();
+  });
 });
