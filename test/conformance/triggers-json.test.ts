@@ -95,6 +95,19 @@ describe("the JSON form", () => {
     expect(got[0]?.headers["webhook-signature"]).toBeUndefined();
   });
 
+  it("tells the TLS of the client; where a proxy has it, that there is one", async () => {
+    await using scene = busScene();
+    const { url, got } = await handler(() => json({ decision: "allow" }));
+    scene.bus.configure({ USER_NEW: [{ handler: url, sync: true, format: "json" }] });
+    const secure = { ...viewer, url: "https://tv.example/live.flv" };
+    const tls = { protocol: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", servername: "tv.example" };
+    for (const payload of [{ ...secure, tls }, secure]) expect(await scene.bus.fire("USER_NEW", payload)).toMatchObject({ kind: "allow" });
+    const seen = got.map(({ body }) => (JSON.parse(body) as { request: { tls: unknown; scheme: string } }).request);
+    expect(seen.map(({ scheme }) => scheme)).toEqual(["https", "https"]);
+    expect(seen[0]?.tls).toEqual({ ...tls, alpn: null });
+    expect(seen[1]?.tls).toEqual({ protocol: null, cipher: null, servername: null, alpn: null });
+  });
+
   it("has numbers as numbers, and null for what there is not", async () => {
     await using scene = busScene();
     const { url, got } = await handler(() => ({ status: 204 }));
