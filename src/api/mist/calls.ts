@@ -1,20 +1,20 @@
 import { messageOf } from "../../base/errors.ts";
 import type { ApiParts, Asker } from "../parts.ts";
-import { activeStreamsCall, statsStreamsCall } from "./active-streams.ts";
+import { activeStreamsCall, statsStreamsCall } from "./streams/active-streams.ts";
 import type { AuthorizeReply } from "./authorize.ts";
 import { type Call, type CallContext, complain, type Reply } from "./call.ts";
 import { capabilitiesCall, loadCall } from "./capabilities.ts";
-import { clientsCall, totalsCall } from "./clients.ts";
-import { configCall, configReply, protocolCalls } from "./config.ts";
-import { browseCall, deleteSourceCall } from "./files.ts";
-import { pushCalls } from "./push-calls.ts";
+import { clientsCall, totalsCall } from "./sessions/clients.ts";
+import { configCall, configReply, protocolCalls } from "./settings/config.ts";
+import { browseCall, deleteSourceCall } from "./streams/files.ts";
+import { pushCalls } from "./streams/push-calls.ts";
 import { clearLogsCall, endpointCall, logReply, processesCall, saveCall, shutdownCall, versionCall } from "./server-calls.ts";
-import { sessionCalls } from "./session-calls.ts";
+import { sessionCalls } from "./sessions/session-calls.ts";
 import { bandwidthCall, serverTagCalls, uiSettingsCall } from "./settings/kept.ts";
 import { variableCalls } from "./settings/variables.ts";
 import { wholeConfigCalls } from "./settings/whole-config.ts";
-import { streamTagCalls } from "./stream-tags.ts";
-import { addedReply, streamCalls, streamsReply } from "./streams.ts";
+import { streamTagCalls } from "./streams/stream-tags.ts";
+import { addedReply, streamCalls, streamsReply } from "./streams/streams.ts";
 import { jwksCalls, streamKeyCalls } from "./token-calls.ts";
 
 /** THE table of calls, in the order in which MistServer works through a request: changes, then questions, then steering. */

@@ -4,8 +4,8 @@ import { withSecrets } from "../../../triggers/call/secrets.ts";
 import type { ApiParts } from "../../parts.ts";
 import { replaceStreams } from "../../stream-changes.ts";
 import { type Call, type CallContext, complain, isObject } from "../call.ts";
-import { configReply } from "../config.ts";
-import { readEntries } from "../streams.ts";
+import { configReply } from "./config.ts";
+import { readEntries } from "../streams/streams.ts";
 
 /** What stands beside `config` and `streams` in a MistServer's configuration, and is only kept. */
 const beside = ["bandwidth", "push_settings", "tags", "ui_settings", "variables"];

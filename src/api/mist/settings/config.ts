@@ -1,10 +1,10 @@
-import { isSluiceError, messageOf } from "../../base/errors.ts";
-import { connectorEntries } from "../../config/connector-entries.ts";
-import { isKnownConnector, readConfigMember, readHttps, type SettingsPatch } from "../../config/mist-shape.ts";
-import type { ConnectorEntry, Settings } from "../../config/settings.ts";
-import { withoutSecrets, withSecrets } from "../../triggers/call/secrets.ts";
-import type { ApiParts } from "../parts.ts";
-import { type Call, type CallContext, complain, isObject } from "./call.ts";
+import { isSluiceError, messageOf } from "../../../base/errors.ts";
+import { connectorEntries } from "../../../config/connector-entries.ts";
+import { isKnownConnector, readConfigMember, readHttps, type SettingsPatch } from "../../../config/mist-shape.ts";
+import type { ConnectorEntry, Settings } from "../../../config/settings.ts";
+import { withoutSecrets, withSecrets } from "../../../triggers/call/secrets.ts";
+import type { ApiParts } from "../../parts.ts";
+import { type Call, type CallContext, complain, isObject } from "../call.ts";
 
 /** Settings that count from the next start on. */
 const atStart: readonly (keyof Settings)[] = ["apiPort", "apiHost", "httpPort", "httpHost"];

@@ -1,9 +1,9 @@
 import { readdir, realpath, stat, unlink } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import { messageOf } from "../../base/errors.ts";
-import type { Settings } from "../../config/settings.ts";
-import { removeStreams } from "../stream-changes.ts";
-import { type Call, type CallContext, isObject } from "./call.ts";
+import { messageOf } from "../../../base/errors.ts";
+import type { Settings } from "../../../config/settings.ts";
+import { removeStreams } from "../../stream-changes.ts";
+import { type Call, type CallContext, isObject } from "../call.ts";
 
 /**
  * `browse`: files and folders at a path. MistServer shows the whole disk; here it is the folders that sources of configured

@@ -1,5 +1,5 @@
-import { type Call, complain, isObject } from "./call.ts";
-import { keep, keptValue } from "./settings/kept.ts";
+import { type Call, complain, isObject } from "../call.ts";
+import { keep, keptValue } from "../settings/kept.ts";
 
 /**
  * Pushes out, which Sluice does not have yet. Clients that look see that there are none, in MistServer's shapes; what would start

@@ -1,5 +1,5 @@
-import { streamName } from "../../base/stream-name.ts";
-import { type Call, type CallContext, isObject, textsOf } from "./call.ts";
+import { streamName } from "../../../base/stream-name.ts";
+import { type Call, type CallContext, isObject, textsOf } from "../call.ts";
 
 /** `tag_stream`, `untag_stream`: an object of stream and tag, or tags. `stream_tags`: what counts now, of these streams or of all that play. */
 export const streamTagCalls: readonly Call[] = [

@@ -1,11 +1,11 @@
 import { access } from "node:fs/promises";
-import { isSluiceError, messageOf } from "../../base/errors.ts";
-import { parseLooseStream } from "../../config/schema.ts";
-import type { StreamEntry } from "../../config/settings.ts";
-import type { StreamState } from "../../streams/stream.ts";
-import type { ApiParts } from "../parts.ts";
-import { addStreams, removeStreams, replaceStreams } from "../stream-changes.ts";
-import { type Call, type CallContext, isObject } from "./call.ts";
+import { isSluiceError, messageOf } from "../../../base/errors.ts";
+import { parseLooseStream } from "../../../config/schema.ts";
+import type { StreamEntry } from "../../../config/settings.ts";
+import type { StreamState } from "../../../streams/stream.ts";
+import type { ApiParts } from "../../parts.ts";
+import { addStreams, removeStreams, replaceStreams } from "../../stream-changes.ts";
+import { type Call, type CallContext, isObject } from "../call.ts";
 
 /** `streams`, `addstream`, `deletestream`. A name or an entry that cannot be taken, or that a handler refuses, is left out and logged. */
 export const streamCalls: readonly Call[] = [

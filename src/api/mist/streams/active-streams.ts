@@ -1,7 +1,7 @@
-import type { StreamCounters } from "../../sessions/session.ts";
-import type { Stream, StreamState } from "../../streams/stream.ts";
-import type { ApiParts } from "../parts.ts";
-import { type Call, isObject, textsOf } from "./call.ts";
+import type { StreamCounters } from "../../../sessions/session.ts";
+import type { Stream, StreamState } from "../../../streams/stream.ts";
+import type { ApiParts } from "../../parts.ts";
+import { type Call, isObject, textsOf } from "../call.ts";
 
 /** MistServer's words. "Online" exactly when the state is ready: every output starts at once. */
 const statusWords: Readonly<Record<StreamState, string>> = {

@@ -1,8 +1,8 @@
-import { messageOf } from "../../base/errors.ts";
-import { baseName } from "../../base/stream-name.ts";
-import type { SessionView } from "../../sessions/session.ts";
-import type { ApiParts } from "../parts.ts";
-import { type Call, fitsStream, isObject, textsOf } from "./call.ts";
+import { messageOf } from "../../../base/errors.ts";
+import { baseName } from "../../../base/stream-name.ts";
+import type { SessionView } from "../../../sessions/session.ts";
+import type { ApiParts } from "../../parts.ts";
+import { type Call, fitsStream, isObject, textsOf } from "../call.ts";
 
 const reason = "The session was ended by a command.";
 

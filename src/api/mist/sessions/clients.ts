@@ -1,8 +1,8 @@
-import { baseName } from "../../base/stream-name.ts";
-import type { SessionView, TotalsRow } from "../../sessions/session.ts";
-import type { ApiParts } from "../parts.ts";
-import { type Call, each, isObject, pickFields, textsOf } from "./call.ts";
-import { Spelled, spellObject, spellRows } from "./spelled.ts";
+import { baseName } from "../../../base/stream-name.ts";
+import type { SessionView, TotalsRow } from "../../../sessions/session.ts";
+import type { ApiParts } from "../../parts.ts";
+import { type Call, each, isObject, pickFields, textsOf } from "../call.ts";
+import { Spelled, spellObject, spellRows } from "../spelled.ts";
 
 type ClientRow = { readonly session: SessionView; readonly seconds: number };
 
