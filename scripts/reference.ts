@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { callNames } from "../src/api/mist/calls.ts";
 import { mistApiReference } from "../src/api/mist/reference.ts";
+import { cliReference, commands } from "../src/cli/commands.ts";
 import { errorCodes } from "../src/base/errors.ts";
 import { eventReference } from "../src/api/events/kinds.ts";
 import { restReference } from "../src/api/rest/reference.ts";
@@ -15,8 +16,19 @@ const exchanges = JSON.parse(readFileSync(new URL("../test/fixtures/golden/excha
   typeof triggerReference
 >[0];
 
+/** Commands are only asked for their help here. */
+const silent = (): void => undefined;
+const terminal = {
+  write: silent,
+  interactive: false,
+  style: (_look: string, text: string) => text,
+  interrupted: () => AbortSignal.abort(),
+};
+const commandParts = { environment: {}, terminal, complain: silent, exit: silent };
+
 /** The page's path in the checkout, and what makes its text. Add a line for another page. */
 export const referencePages: Readonly<Record<string, () => string>> = {
+  "docs/reference/cli.md": () => cliReference(commands(commandParts)),
   "docs/reference/triggers.md": () => triggerReference(exchanges),
   "docs/reference/errors.md": errorReference,
   "docs/reference/protocols.md": protocolReference,

@@ -1,4 +1,4 @@
-import { isSluiceError, SluiceError } from "../base/errors.ts";
+import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import { streamName } from "../base/stream-name.ts";
 import type { AccessRequest, Admission, Renewed } from "../sessions/access-request.ts";
 import type { Identity, SessionConnection, Sessions, SessionType, Standing } from "../sessions/session.ts";
@@ -159,10 +159,7 @@ export class Play {
       if (!known) {
         standing = this.#look(visit, identity);
         const living = this.#older(visit, identity, standing);
-        if (living) {
-          await this.#renewOnTheWay(visit, identity, living, question);
-          standing = living;
-        }
+        if (living && (await this.#renewOnTheWay(visit, identity, living, question))) standing = living;
       }
       const session = await sessions.join(identity, question.ask);
       visit.sessionId = session.sessionId;
@@ -199,12 +196,22 @@ export class Play {
     return older.length === 0 ? undefined : this.#renewals.living(identity, older);
   }
 
-  /** That session is asked about with the new token, and goes on. Rejects when the answer is no. */
-  async #renewOnTheWay(visit: Visit, identity: Identity, living: Standing, question: Question): Promise<void> {
-    visit.trace.add("renewal", "a new token for the session of an older one");
+  /**
+   * That session is asked about with the new token, and goes on. Rejects when the answer is no. False when the session has ended
+   * meanwhile, or when the token is another user's, who has a session of his own: people share browsers.
+   */
+  async #renewOnTheWay(visit: Visit, identity: Identity, living: Standing, question: Question): Promise<boolean> {
+    visit.trace.add("renewal", "a new token beside that of a session that lives");
     visit.sessionId = living.id;
-    await this.#renewals.renew(living.id, identity, question.ask);
+    try {
+      await this.#renewals.renew(living.id, identity, question.ask);
+    } catch (error) {
+      if (question.answer?.kind === "deny") throw error;
+      visit.trace.add("renewal", `begins a session of its own: ${messageOf(error)}`);
+      return false;
+    }
     this.#options.witness.allowed(visit.seen("renew"));
+    return true;
   }
 
   async #renewed(visit: Visit): Promise<Renewed> {

@@ -8,7 +8,7 @@ import type { Verdict } from "../base/decision.ts";
 
 export type RenewalOptions = {
   readonly clock: Clock;
-  readonly sessions: Pick<Sessions, "standing" | "renew">;
+  readonly sessions: Pick<Sessions, "standing" | "renew" | "get">;
   readonly tknMode: () => number;
 };
 
@@ -46,10 +46,23 @@ export class Renewals {
     const key = `${id} ${identity.token}`;
     let going = this.#going.get(key);
     if (!going) {
-      going = this.#options.sessions.renew(id, identity, ask).finally(() => this.#going.delete(key));
+      going = this.#options.sessions.renew(id, identity, this.#sameUser(id, ask)).finally(() => this.#going.delete(key));
       this.#going.set(key, going);
     }
     await going;
+  }
+
+  /** The question, whose answer must not make one user's session another user's: two people may share a browser and its cookie. */
+  #sameUser(id: string, ask: Ask): Ask {
+    let user = this.#options.sessions.get(id)?.user ?? "";
+    return async (...question) => {
+      const verdict = await ask(...question);
+      const other = user !== "" && verdict.kind === "allow" && (verdict.user ?? user) !== user;
+      // What is asked later is the session's own affair.
+      user = "";
+      if (other) throw new SluiceError("access.denied", "This token is another user's.");
+      return verdict;
+    };
   }
 
   /** When the yes ends. */

@@ -307,6 +307,22 @@ describe("a fresh token", () => {
     expect(new Set([anonymous.sessionId, named.sessionId, stranger.sessionId]).size).toBe(3);
   });
 
+  it.each([[[]], [["stream", "user | token"]]])(
+    "of another user begins a session of that user, with identity %j",
+    async (sessionIdentity) => {
+      answers.set("old", allow({ user: "ann" }));
+      answers.set("new", allow({ user: "ben" }));
+      bench.settings.sessions = { ...bench.settings.sessions, sessionIdentity };
+      const ann = await watch("old");
+      const ben = await watch("new", { cookies: { tkn: "old" } });
+      expect(ben.sessionId).not.toBe(ann.sessionId);
+      expect([ann, ben].map(({ sessionId }) => bench.sessions.get(sessionId)?.user)).toEqual(["ann", "ben"]);
+      expect(ann.signal.aborted).toBe(false);
+      const renewal = bench.gate.renew(bench.view("live", { protocol: "HTTP", query: { tkn: "new", was: "old" } }));
+      await expect(renewal).rejects.toMatchObject({ code: "access.denied" });
+    },
+  );
+
   it("may come by itself: the same session, and until when it holds", async () => {
     const first = await watch("old");
     answers.set("new", allow({ ttl: "10m" }));
