@@ -258,6 +258,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   );
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const api = createApi({
+    tokenBook: store.tokens,
+    policies: code.policies,
     metrics,
     configuration,
     directory,

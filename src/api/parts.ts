@@ -15,6 +15,8 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
 import type { TriggerBus } from "../triggers/bus.ts";
+import type { TokenBook } from "../store/token-book.ts";
+import type { NamedPolicy } from "../policies/active.ts";
 import type { Journal } from "../triggers/journal/journal.ts";
 import type { Outbox } from "../triggers/delivery/outbox.ts";
 
@@ -35,6 +37,10 @@ export type ApiParts = {
   readonly limits: LimitBook;
   readonly streamTags: StreamTagBook;
   readonly apiTokens: ApiTokens;
+  /** Tokens to push and to watch. */
+  readonly tokenBook: TokenBook;
+  /** Policies that are in force. */
+  readonly policies: () => readonly NamedPolicy[];
   /** Checks JWTs; those with the permission `admin` may use the API. */
   readonly tokens: TokenVerifier;
   /** What became of the configuration's file. */

@@ -4,8 +4,10 @@ import { lintCommand } from "./lint.ts";
 import type { LiveParts } from "./live-command.ts";
 import { outboxCommand } from "./outbox.ts";
 import { invalidateCommand, kickCommand, sessionsCommand } from "./sessions.ts";
+import { signCommand } from "./sign.ts";
 import { statusCommand } from "./status.ts";
 import { streamsCommand } from "./streams.ts";
+import { tokenCommand } from "./token.ts";
 import { triggersCommand } from "./triggers.ts";
 import { whyCommand } from "./why.ts";
 
@@ -31,23 +33,31 @@ export function commands(parts: CommandParts): readonly Command[] {
     outboxCommand({ environment, print }),
     accountCommand(parts),
     apiTokenCommand(parts),
+    tokenCommand(parts),
+    signCommand(parts),
   ];
 }
 
 /** The page docs/reference/cli.md: what `--help` of each command says. */
 export function cliReference(all: readonly Command[]): string {
-  const helps = all
-    .flatMap((command) => [command, ...command.commands])
-    .map((command) => {
-      const name = command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
-      // Shown as if it stood below the program.
-      const help = command.configureHelp({ helpWidth: 120 }).helpInformation();
-      const usage = help.replace(/^Usage: \S+( \S+)?/, (found) => found.replace(`Usage: ${name}`, `Usage: sluice ${name}`));
-      return `## sluice ${name}\n\n\`\`\`text\n${usage.trimEnd()}\n\`\`\`\n`;
-    });
+  const helps = all.flatMap(withAllBelow).map((command) => {
+    const name = nameOf(command);
+    // Shown as if it stood below the program.
+    const help = command.configureHelp({ helpWidth: 120 }).helpInformation();
+    const usage = help.replace(`Usage: ${name}`, `Usage: sluice ${name}`);
+    return `## sluice ${name}\n\n\`\`\`text\n${usage.trimEnd()}\n\`\`\`\n`;
+  });
   return `# Commands
 
 Made from what \`sluice COMMAND --help\` says. \`sluice\` alone, or \`sluice serve\`, starts the server; the other commands talk to one that runs, over its API.
 
 ${helps.join("\n")}`;
+}
+
+function withAllBelow(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(withAllBelow)];
+}
+
+function nameOf(command: Command): string {
+  return command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
 }

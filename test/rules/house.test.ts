@@ -32,8 +32,8 @@ const rules: Readonly<Record<string, Rule>> = {
   "protocols.ts": { may: ["protocols"] },
   host: { may: ["base"], types: ["protocols/protocol.ts"], node: "*", packages: ["ws"] },
   api: {
-    may: ["base", "media", "codecs", "containers", "streams", "sessions", "triggers", "access", "store", "config", "protocols.ts"],
-    types: ["protocols/protocol.ts", "metrics"],
+    may: ["base", "media", "codecs", "containers", "streams", "sessions", "triggers", "access", "store", "config", "policies", "protocols.ts"],
+    types: ["protocols/protocol.ts", "metrics", "policies"],
     node: "*",
     packages: ["hono", "@hono/node-server", "zod", "zod-openapi"],
   },
@@ -54,7 +54,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "operator-code.ts": { may: ["base", "config", "policies"], types: ["triggers"] },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },
   "index.ts": { may: ["base", "triggers", "config", "policies", "server.ts"] },
-  cli: { may: ["base", "config", "triggers", "host/clock.ts"], node: "*", packages: ["commander", "cli-table3"] },
+  cli: { may: ["base", "config", "store", "triggers", "host/clock.ts"], node: "*", packages: ["commander", "cli-table3"] },
   "cli.ts": { may: ["base", "config", "cli", "server.ts"], node: "*", packages: ["commander"] },
   "server.ts": { may: ["*"], node: "*", packages: "*" },
 };

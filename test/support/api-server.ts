@@ -1,3 +1,5 @@
+import { openStore } from "../../src/store/store.ts";
+import type { NamedPolicy } from "../../src/policies/active.ts";
 import { createDecisions } from "../../src/access/decisions.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest, Agent } from "node:http";
@@ -95,6 +97,8 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     { connector: "FLV", host: "127.0.0.1", port: 8080 },
   ];
   const stopped: string[] = [];
+  const policies: NamedPolicy[] = [];
+  const tokenStore = openStore(joinPath(folder, "tokens"), () => clock.now());
   const reloads: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const directory = fakeDirectory(streams);
@@ -124,6 +128,8 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     journal,
     outbox,
     apiTokens: new ApiTokens({ store: memoryApiTokens(), clock, log }),
+    tokenBook: tokenStore.tokens,
+    policies: () => policies,
     tokens: { verify: async () => ({ kind: "none" }), streamOf: () => undefined, onChange: () => new DisposableStack() },
     decisions,
     limits,
@@ -148,6 +154,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   return {
     parts,
     decisions,
+    policies,
     clock,
     sessions,
     triggers,
@@ -177,6 +184,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
       await sessions[Symbol.asyncDispose]();
       await triggers[Symbol.asyncDispose]();
       await journal[Symbol.asyncDispose]();
+      await tokenStore[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -5,8 +5,11 @@ import { configRoutes } from "./config.ts";
 import { decisionRoutes } from "./decisions.ts";
 import { limitRoutes } from "./limits.ts";
 import { outboxRoutes } from "./outbox.ts";
+import { operatorTokenRoutes } from "./operator-tokens.ts";
+import { policyRoutes } from "./policies.ts";
 import type { Route } from "./route.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { signRoutes } from "./sign.ts";
 import { statusRoutes } from "./status.ts";
 import { streamKeyRoutes } from "./stream-keys.ts";
 import { streamRoutes } from "./streams.ts";
@@ -26,6 +29,9 @@ export function restRoutes(parts: ApiParts): readonly Route[] {
     ...outboxRoutes(parts),
     ...configRoutes(parts),
     ...streamKeyRoutes(parts),
+    ...operatorTokenRoutes(parts),
+    ...policyRoutes(parts),
+    ...signRoutes(parts),
     ...tokenRoutes(parts),
     ...accountRoutes(parts),
   ];
