@@ -5,7 +5,6 @@ const looks: ReadonlySet<string> = new Set([
   "active_streams",
   "api_endpoint",
   "capabilities",
-  "clearstatlogs",
   "clients",
   "load",
   "proc_list",
@@ -15,7 +14,6 @@ const looks: ReadonlySet<string> = new Set([
   "stats_streams",
   "stream_tags",
   "totals",
-  "variable_list",
   "version",
 ]);
 
@@ -23,10 +21,7 @@ const looks: ReadonlySet<string> = new Set([
 const acts: ReadonlySet<string> = new Set([
   "invalidate_sessid",
   "invalidate_sessions",
-  "no_unconfigured_streams",
   "nuke_stream",
-  "push_stop",
-  "push_stop_graceful",
   "stop_sessid",
   "stop_sessions",
   "stop_tag",
@@ -37,7 +32,7 @@ const acts: ReadonlySet<string> = new Set([
 ]);
 
 /** These look when they are given no object: a client asks `{"config":true}` and `{"streams":1}`. */
-const looksWithoutObject: ReadonlySet<string> = new Set(["bandwidth", "config", "push_settings", "streams", "tags", "ui_settings"]);
+const looksWithoutObject: ReadonlySet<string> = new Set(["config", "streams"]);
 
 /** What a caller has to be allowed for a member of a command. A call that stands nowhere here needs the most. */
 export function scopeOfCall(name: string, value: unknown): ApiScope {
