@@ -114,4 +114,12 @@ describe("lint", () => {
     ]);
     expect(own({ sessionViewerMode: 8 })).toEqual([]);
   });
+
+  it("warns when nobody can get into the API", () => {
+    const account = (scope: "operate" | "admin") => ({ a: { password: "5ebe2294ecd0e0f08eab7690d2a6ee69", scope } });
+    expect(own({ apiLocalAccess: false })).toEqual([expect.stringMatching(/^warning apiLocalAccess: nobody can change anything/)]);
+    expect(own({ apiLocalAccess: false, account: account("operate") })).toHaveLength(1);
+    expect(own({ apiLocalAccess: false, account: account("admin") })).toEqual([]);
+    expect(own({})).toEqual([]);
+  });
 });

@@ -32,6 +32,7 @@ export function lintConfiguration(loaded: LoadedConfiguration, around: Surroundi
     ...lintFunctions(loaded),
     ...lintStreams(loaded.settings, around),
     ...lintSessions(loaded),
+    ...lintAccess(loaded.settings),
   ];
 }
 
@@ -143,6 +144,13 @@ function lintSessions({ settings, handlers }: LoadedConfiguration): Finding[] {
   const message =
     "neither the address (4) nor the token (2) makes a session: all viewers are one, and USER_NEW's first answer holds for all";
   return [{ severity: "warning", path: "sessionViewerMode", message }];
+}
+
+function lintAccess({ apiLocalAccess, account }: Settings): Finding[] {
+  if (apiLocalAccess || Object.values(account).some(({ scope = "admin" }) => scope === "admin")) return [];
+  const message =
+    "nobody can change anything over the API: there is no account with the scope admin, and programs on this machine need one";
+  return [{ severity: "warning", path: "apiLocalAccess", message }];
 }
 
 /** What is wrong with an executable handler; undefined when it can be run. */

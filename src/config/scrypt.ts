@@ -1,7 +1,7 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { parseScrypt, type ScryptHash } from "./account.ts";
 
-/** About 60 ms and 32 MB for each check, on the machine that this was written on. */
+/** About a tenth of a second and 32 MB for each check. */
 const cost = { N: 2 ** 15, r: 8, p: 1 } as const;
 
 /** The form in which an account keeps a password: `scrypt$N$r$p$SALT$HASH`. */

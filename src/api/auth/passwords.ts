@@ -4,7 +4,7 @@ import type { Clock } from "../../base/time.ts";
 import type { Account } from "../../config/account.ts";
 import { isPassword, pretend } from "../../config/scrypt.ts";
 
-/** A right pair is known so long: Basic sends it with each request, and each check would cost 60 ms. */
+/** A right pair is known so long: Basic sends it with each request, and each check costs a tenth of a second. */
 const knownMs = 5 * 60_000;
 const mostKnown = 1000;
 /** Checks at the same time: each takes 32 MB and one of Node's four threads, which files and names need, too. */

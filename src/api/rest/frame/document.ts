@@ -52,7 +52,10 @@ function operationOf(route: Route, routes: readonly Route[]): ZodOpenApiOperatio
   const header = tagged
     ? { "if-none-match": tagHeader("The tag of an answer that the client has: if nothing is new, the status is 304.") }
     : guarded
-      ? { "if-match": tagHeader("The tag of what was read: if it was changed since, nothing happens and the status is 412.") }
+      ? {
+          "if-match": tagHeader("The tag of what was read: if it was changed since, nothing happens and the status is 412."),
+          ...(route.method === "put" && { "if-none-match": tagHeader("`*`: only if there is none yet; else the status is 412.") }),
+        }
       : undefined;
   return {
     operationId: route.operationId,
