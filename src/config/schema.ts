@@ -226,11 +226,13 @@ function problemsOf(error: z.ZodError, root: unknown, where: string, prefix: rea
             : Object.keys(streamShape)
           : path[0] === "journal"
             ? Object.keys(defaultJournal)
-            : path[0] === "https"
-              ? Object.keys(httpsShape)
-              : path[0] === "limits"
-                ? keysAt(path)
-                : accountKeys;
+            : path[0] === "liveList"
+              ? Object.keys(defaultLiveList)
+              : path[0] === "https"
+                ? Object.keys(httpsShape)
+                : path[0] === "limits"
+                  ? keysAt(path)
+                  : accountKeys;
     return issue.keys.map((key) => describeUnknown([...path, key], known));
   });
   const more = lines.length > 10 ? [`(and ${lines.length - 10} more)`] : [];
