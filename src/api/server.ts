@@ -138,6 +138,8 @@ async function answer(context: ApiContext, parts: ApiParts, authorizer: Authoriz
   const minimal = url.pathname === "/api2" || Boolean(command["minimal"]);
   const quiet = minimal && !authorizer.hasAccounts() && command["authorize"] === undefined;
   const { reply, afterwards } = await runCommand(command, { parts, asker, minimal, authorize: quiet ? undefined : authorization.reply });
+  // As over REST: who may only look does not read the log.
+  if (!includes(authorization.principal?.scope ?? "read", "operate")) delete reply["log"];
   if (command["logout"]) authorizer.logout(connection);
   for (const run of afterwards) outgoing.once("close", run);
   return send(reply);

@@ -158,6 +158,8 @@ describe("tokens", () => {
       json: { error: expect.stringContaining('stop_tag needs the scope "operate"') },
     });
     expect((await ask(operate, { stop_tag: "x" })).status).toBe(200);
+    expect((await ask(read, { log: true })).json).not.toHaveProperty("log");
+    expect((await ask(operate, { log: true })).json).toHaveProperty("log");
     expect((await ask(operate, { config: { serverid: "mine" }, addstream: { x: { source: "push://" } } })).status).toBe(403);
     expect([api.configuration.settings.serverid, api.configuration.settings.streams]).toEqual(["", {}]);
     expect((await ask(admin, { config: { serverid: "mine" } })).status).toBe(200);
