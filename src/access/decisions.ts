@@ -100,8 +100,8 @@ const leastSecret = 4;
 type Kept = { record: DecisionRecord; readonly key: string; readonly bytes: number };
 
 /**
- * Makes an empty book. The newest are kept, up to both bounds. Looking for anything but an id reads all of them, which takes less than
- * a millisecond for 10,000: people ask, not viewers.
+ * Makes an empty book. The newest are kept, up to both bounds. Looking for anything but an id reads all of them, some
+ * milliseconds for 10,000: people ask, not viewers.
  */
 export function createDecisions(options: DecisionOptions): DecisionBook {
   return new Book(options);
