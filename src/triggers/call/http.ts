@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { HandlerFailure, type Reply } from "../answer.ts";
 import { createHttpAgents, type HttpAgents } from "./http-agents.ts";
 import { authorization } from "./http-login.ts";
+import { post } from "./http-post.ts";
 
 /** Headers and body of one attempt. */
 export type HttpMessage = { readonly headers: Readonly<Record<string, string>>; readonly body: string };
@@ -61,17 +62,16 @@ async function exchange(agent: Dispatcher, call: HttpCall, attempt: number): Pro
   const extra: Record<string, string> = {};
   const message = call.message(attempt);
   for (let hop = 0; hop <= maxRedirects; hop++) {
-    const response = await agent.request({
-      origin: url.origin,
-      path: `${url.pathname}${url.search}`,
-      method: "POST",
+    const { status, headers, text } = await post(agent, {
+      url,
       headers: { ...message.headers, ...extra },
       body: message.body,
+      most: maxAnswer,
+      tooLong,
+      wanted: call.wantsAnswer,
       signal: call.signal,
     });
-    const { statusCode: status, headers } = response;
-    if (status >= 200 && status <= 299) return replyOf(headers, await readBody(response.body, call.wantsAnswer));
-    await response.body.dump({ limit: 1 << 16 });
+    if (status >= 200 && status <= 299) return replyOf(headers, text);
     const cookie = [headers["set-cookie"] ?? []].flat().at(-1)?.split(";")[0];
     if (cookie) extra.Cookie = cookie;
     const challenge = [headers["www-authenticate"] ?? []].flat();
@@ -106,15 +106,6 @@ function redirected(from: URL, location: string, extra: Record<string, string>):
   return url;
 }
 
-async function readBody(body: Dispatcher.ResponseData["body"], wanted: boolean): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    if (!wanted) continue;
-    length += chunk.length;
-    // Leaving the loop closes the connection.
-    if (length > maxAnswer) throw new HandlerFailure(`its answer is longer than ${maxAnswer} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+function tooLong(): HandlerFailure {
+  return new HandlerFailure(`its answer is longer than ${maxAnswer} bytes`);
 }
