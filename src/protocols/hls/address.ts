@@ -57,7 +57,7 @@ function hasQueryToken(query: HttpExchange["query"]): boolean {
  */
 export function ownParameters({ url }: HttpExchange): string {
   const own = new URLSearchParams(url.search);
-  for (const name of [...own.keys()]) if (tokenNames.has(name) || name.startsWith("_HLS_")) own.delete(name);
+  for (const name of [...own.keys()]) if (tokenNames.has(name) || name === "was" || name.startsWith("_HLS_")) own.delete(name);
   const text = own.toString();
   return text.length > longestQuery ? "" : text;
 }

@@ -185,7 +185,7 @@ describe("playing live", () => {
   it("hands the viewer's own parameters on, so that it can be asked about again at each request", async () => {
     feed(4);
     answer = async () => ({ urlToken: "t" });
-    const query = "user=anna%20b&tkn=old&jwt=j&sid=s&sessId=i&_HLS_msn=7&x=%26%23";
+    const query = "user=anna%20b&tkn=old&jwt=j&sid=s&sessId=i&was=older&_HLS_msn=7&x=%26%23";
     const top = addresses((await get(`/hls/asked/index.m3u8?${query}`)).text);
     expect(top).toEqual(["1_2/index.m3u8?user=anna+b&x=%26%23&tkn=t"]);
     const names = addresses((await get(`/hls/asked/${top[0]}`)).text);
