@@ -3,6 +3,7 @@ import { accountCommand, apiTokenCommand } from "./access.ts";
 import { lintCommand } from "./lint.ts";
 import type { LiveParts } from "./live-command.ts";
 import { outboxCommand } from "./outbox.ts";
+import { receiverCommand } from "./receiver.ts";
 import { invalidateCommand, kickCommand, sessionsCommand } from "./sessions.ts";
 import { signCommand } from "./sign.ts";
 import { statusCommand } from "./status.ts";
@@ -35,6 +36,7 @@ export function commands(parts: CommandParts): readonly Command[] {
     apiTokenCommand(parts),
     tokenCommand(parts),
     signCommand(parts),
+    receiverCommand({ environment, print, complain }),
   ];
 }
 

@@ -2,6 +2,7 @@ export { allow, deny, keep, rewrite } from "../base/decision.ts";
 export type { Payload, TriggerName } from "../triggers/table.ts";
 export type { Handler } from "../triggers/trigger.ts";
 export { lastKnown } from "../triggers/failure/on-fail.ts";
+export { nodeListener } from "./node.ts";
 export { createReceiver, type Receiver, type ReceiverHandler, type ReceiverHandlers, type ReceiverOptions } from "./receiver.ts";
 export { MistClient, type MistClientOptions } from "./mist/client.ts";
 export { createMistControl, type MistControl, type MistControlOptions } from "./mist/control.ts";

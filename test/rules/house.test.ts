@@ -50,7 +50,7 @@ const rules: Readonly<Record<string, Rule>> = {
     node: "*",
     packages: ["hono", "@hono/node-server", "zod", "zod-openapi"],
   },
-  store: { may: ["base"], types: ["triggers", "access"], node: "*", packages: ["kysely"] },
+  store: { may: ["base"], types: ["triggers", "access"], node: "*", packages: ["kysely", "pg"] },
   policies: { may: ["base"], types: ["triggers", "store", "access"], node: "*", packages: ["zod"] },
   receiver: { may: ["base", "triggers", "host/clock.ts"], types: ["policies", "store"], node: "*", packages: ["undici"] },
   config: {
@@ -66,10 +66,14 @@ const rules: Readonly<Record<string, Rule>> = {
     packages: ["prom-client"],
   },
   "operator-code.ts": { may: ["base", "config", "policies"], types: ["triggers"] },
+  "receiver-service.ts": {
+    may: ["base", "config", "receiver", "store", "triggers", "host/clock.ts", "host/log.ts", "operator-code.ts"],
+    node: "*",
+  },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },
   "index.ts": { may: ["base", "triggers", "config", "policies", "server.ts"] },
   cli: {
-    may: ["base", "config", "store", "triggers", "receiver", "policies/active.ts", "host/clock.ts", "host/log.ts"],
+    may: ["base", "config", "store", "triggers", "receiver-service.ts", "host/clock.ts"],
     node: "*",
     packages: ["commander", "cli-table3"],
   },
