@@ -4,7 +4,7 @@ import type { Configuration } from "./config/configuration.ts";
 import type { LoadedConfiguration } from "./config/load.ts";
 import { madeOf } from "./config/policy-entries.ts";
 import { registerHandlers } from "./config/trigger-entries.ts";
-import { ActivePolicies, type NamedPolicy } from "./policies/active.ts";
+import { ActivePolicies, type NamedPolicy, type PolicyCount } from "./policies/active.ts";
 import type { PolicyContext } from "./policies/policy.ts";
 import type { TriggerBus } from "./triggers/bus.ts";
 
@@ -21,6 +21,8 @@ export interface OperatorCode extends Disposable {
   reload(next: LoadedConfiguration): Promise<readonly string[]>;
   /** The policies that are in force. */
   policies(): readonly NamedPolicy[];
+  /** What policies have answered since the start. */
+  policyCounts(): readonly PolicyCount[];
 }
 
 /** Puts the configuration's handlers and policies in force, and keeps them in step with changes. Rejects with "config.invalid". */
@@ -45,6 +47,7 @@ export async function startOperatorCode(loaded: LoadedConfiguration, options: Op
   const owned = opened.move();
   return {
     policies: () => active.list(),
+    policyCounts: () => active.counts(),
     async reload(next) {
       // New ones are in force before anything else of the file is: a policy that fails refuses the whole file.
       await active.apply([...next.policies, ...madeOf(configuration.settings.policies)]);

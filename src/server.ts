@@ -254,6 +254,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
       logLines: () => logLines,
       limits,
+      policyCounts: code.policyCounts,
     }),
   );
   const acceptWebSocket = createWebSocketAcceptor(clock);

@@ -74,6 +74,13 @@ describe("the book of decisions", () => {
     expect(decisions.add(facts({ token: "live", asked: "live", reason: "live is closed" })).reason).toBe("live is closed");
   });
 
+  it("leaves words whole that have a short token in them", () => {
+    const { decisions } = book();
+    const { reason } = decisions.add(facts({ token: "other", reason: "another value than other; OTHER, other_one, other2" }));
+    expect(reason).toBe("another value than (hidden); OTHER, (hidden)_one, other2");
+    expect(decisions.add(facts({ token: "others", reason: "brothers" })).reason).toBe("br(hidden)");
+  });
+
   it("makes one of what is said to the same client again, for ten minutes, and tells listeners once", async () => {
     const { decisions, clock } = book();
     const told: string[] = [];

@@ -94,8 +94,10 @@ const usualLimit = 100;
 /** Characters of a field; of a reason that handlers wrote. */
 const mostField = 200;
 const mostReason = 500;
-/** Shorter texts are no secrets, and would tear holes into words. */
+/** Shorter texts are no secrets. */
 const leastSecret = 4;
+/** Shorter ones are taken out as whole words only: they would tear holes into others. */
+const leastPart = 6;
 
 type Kept = { record: DecisionRecord; readonly key: string; readonly bytes: number };
 
@@ -247,7 +249,8 @@ class Book implements DecisionBook {
     const secret = [...new Set(all)].toSorted((one, other) => other.length - one.length);
     const clean = (text: string, most = mostField): string => {
       let plain = text;
-      for (const one of secret) if (plain.includes(one)) plain = plain.replaceAll(one, "(hidden)");
+      for (const one of secret)
+        if (plain.includes(one)) plain = plain.replaceAll(one.length < leastPart ? wholeWord(one) : one, "(hidden)");
       return plain.length > most ? `${plain.slice(0, most)}...` : plain;
     };
     return {
@@ -265,6 +268,10 @@ class Book implements DecisionBook {
 /** The first 16 hexadecimal digits of the token's SHA-256. */
 export function hashOf(token: string): string {
   return hash("sha256", token, "hex").slice(0, 16);
+}
+
+function wholeWord(text: string): RegExp {
+  return new RegExp(`(?<![A-Za-z0-9])${text.replace(/[\\^$.*|?+()[\]{}]/g, "\\$&")}(?![A-Za-z0-9])`, "g");
 }
 
 function newId(): string {

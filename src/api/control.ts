@@ -34,6 +34,7 @@ export function createControl({
       sessions.list().some((session) => session.type === "input" && session.state === "accepted" && session.stream === stream),
     recheckTagged: (tag) => sessions.invalidate({ tags: [tag] }),
     stopTagged: (tag, reason) => sessions.stop((session) => session.tags.includes(tag), reason),
+    onRefused: (run) => sessions.onRefuse(run),
     stopSessions: (ids) => {
       const picked = new Set(ids);
       return sessions.stop((session) => picked.has(session.id), "the session was stopped by the operator's code");

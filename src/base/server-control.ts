@@ -47,6 +47,8 @@ export interface ServerControl {
   recheckTagged(tag: string): Promise<number>;
   /** Ends all sessions with this tag, publishers' and viewers'. The reason is told to those who understand one. Gives how many it ended. */
   stopTagged(tag: string, reason: string): number;
+  /** Calls `run` for each viewer whose session does not begin, whatever `USER_NEW` was answered. Absent where the server does not tell. */
+  onRefused?(run: (sessionId: string) => void): Disposable;
   /** Ends sessions; the viewers may come back and are asked about anew. Gives how many it ended. */
   stopSessions(sessionIds: readonly string[]): number;
 }

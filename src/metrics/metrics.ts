@@ -5,7 +5,7 @@ import type { StreamDirectory } from "../streams/stream.ts";
 import type { TriggerBus } from "../triggers/bus.ts";
 import type { Outbox } from "../triggers/delivery/outbox.ts";
 import { createProcessMeter } from "./process-meter.ts";
-import { type Facts, type LimitFact, type MetricDefinition, metrics } from "./table.ts";
+import { type Facts, type LimitFact, type MetricDefinition, metrics, type PolicyFact } from "./table.ts";
 
 /** The metrics of one server. Dispose to stop watching the process. */
 export interface Metrics extends Disposable {
@@ -31,6 +31,8 @@ export type MetricsOptions = {
   /** Lines that the log has written. */
   readonly logLines: () => number;
   readonly limits: { sums(): readonly LimitFact[] };
+  /** Left out: there are none. */
+  readonly policyCounts?: () => readonly PolicyFact[];
 };
 
 /**
@@ -38,7 +40,7 @@ export type MetricsOptions = {
  * nothing. Each server has a registry of its own: two may live in one process.
  */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { clock, sessions, directory, triggers, outbox, version, serverId, bandwidthLimit, logLines, limits } = options;
+  const { clock, sessions, directory, triggers, outbox, version, serverId, bandwidthLimit, logLines, limits, policyCounts } = options;
   const began = clock.monotonic();
   const meter = createProcessMeter(clock);
   const registry = new Registry();
@@ -56,6 +58,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     bandwidthLimit: bandwidthLimit(),
     logLines: logLines(),
     limits: limits.sums(),
+    policies: policyCounts?.() ?? [],
     uptime: (clock.monotonic() - began) / 1000,
   });
   return {

@@ -19,9 +19,14 @@ export type Facts = {
   readonly logLines: number;
   /** One for each measure of each declared limit. */
   readonly limits: readonly LimitFact[];
+  /** What policies have answered since the start. */
+  readonly policies: readonly PolicyFact[];
   /** Seconds since the server began. */
   readonly uptime: number;
 };
+
+/** How often a policy has answered so. */
+export type PolicyFact = { readonly policy: string; readonly result: string; readonly count: number };
 
 /** What a limit comes to: of the name that is fullest, and of all names. */
 export type LimitFact = {
@@ -227,6 +232,12 @@ export const metrics = {
     help: "Clients that were refused, ended or sent elsewhere because of a declared limit.",
     labels: ["limit", "measure"],
     collect: perLimit(({ refused }) => refused),
+  },
+  sluice_policy_decisions_total: {
+    type: "counter",
+    help: "Answers of policies since the start: `allow`, `deny`, `rewrite`, `keep` (no opinion), `failed`.",
+    labels: ["policy", "result"],
+    collect: ({ policies }) => policies.map(({ policy, result, count }): Sample => [count, { policy, result }]),
   },
   sluice_streams: {
     type: "gauge",

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { allow, deny, keep, rewrite } from "../base/decision.ts";
 import { ActivePolicies } from "./active.ts";
 import type { Policy, PolicyContext } from "./policy.ts";
 
@@ -81,5 +82,35 @@ describe("policies in force", () => {
     expect(told).toContain("ERROR The policy a could not be stopped: stuck");
     expect(told).toContain("good stops {}");
     expect(told.at(-1)).toBe("late stops {}");
+  });
+
+  it("give their handlers their name, count what those answer, and never count back", async () => {
+    const handlers: Function[] = [];
+    const on = (_trigger: string, handler: Function) => (handlers.push(handler), { [Symbol.dispose]: () => {} });
+    const counting = new ActivePolicies({ ...context, on } as unknown as PolicyContext);
+    const answers: unknown[] = [allow(), deny("no"), rewrite("x"), keep(), true, false, "text", undefined];
+    const answering: Policy = {
+      name: "answering",
+      options: {},
+      start: ({ on }) =>
+        on("USER_NEW", () => {
+          if (answers.length === 0) throw new Error("nothing left");
+          return answers.shift() as boolean;
+        }),
+    };
+    await counting.apply([{ name: "door", policy: answering }]);
+    expect(handlers[0]?.name).toBe("policy door");
+    const ask = async (mode: string): Promise<unknown> => await handlers[0]?.({}, { mode });
+    await ask("rehearsal");
+    for (let left = answers.length; left > 0; left--) await ask("live");
+    await expect(ask("live")).rejects.toThrow("nothing left");
+    await counting.apply([]);
+    expect(Object.fromEntries(counting.counts().map(({ policy, result, count }) => [`${policy} ${result}`, count]))).toEqual({
+      "door allow": 1,
+      "door deny": 2,
+      "door rewrite": 2,
+      "door keep": 1,
+      "door failed": 1,
+    });
   });
 });

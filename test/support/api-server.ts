@@ -113,6 +113,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     bandwidthLimit: () => bandwidthOf(configuration.settings).limit,
     logLines: () => lines.length,
     limits,
+    policyCounts: () => [{ policy: "pushTokens", result: "deny", count: 1 }],
   });
   const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
   const acceptWebSocket = createWebSocketAcceptor(clock);
