@@ -10,6 +10,7 @@ const exit = { inOrder: 0, failed: 1, configuration: 2 } as const;
 type ServeFlags = {
   readonly config?: string;
   readonly data?: string;
+  readonly store?: string;
   readonly host?: string;
   readonly rtmpPort?: string;
   readonly httpPort?: string;
@@ -47,6 +48,7 @@ program
   .description("start the server (the default)")
   .option("--config <file>", "configuration; else sluice.config.ts, .js or .json in the working directory (SLUICE_CONFIG)")
   .option("--data <dir>", "folder for what must survive a restart (SLUICE_DATA)")
+  .option("--store <url>", "a PostgreSQL database that keeps it instead, postgres://... (SLUICE_STORE)")
   .option("--host <address>", "address to listen on (SLUICE_HOST)")
   .option("--rtmp-port <n>", "port for RTMP, 1935 (SLUICE_RTMP_PORT)")
   .option("--http-port <n>", "port for players, 8080 (SLUICE_HTTP_PORT)")

@@ -28,6 +28,7 @@ import { createReloader } from "./config/reload/reload.ts";
 import type { Latency, Settings } from "./config/settings.ts";
 import type { ConfigSource } from "./config/reload/source.ts";
 import { type Connectors, openConnectors } from "./connectors.ts";
+import { makeSilence } from "./codecs/silence.ts";
 import { createClock } from "./host/clock.ts";
 import { startOperatorCode } from "./operator-code.ts";
 import { createHost } from "./host/host.ts";
@@ -89,7 +90,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   opened.use(log.onEntry(() => void logLines++));
   for (const warning of loaded.warnings) log.write("WARN", warning);
 
-  const store = opened.use(openStore(loaded.settings.data));
+  const store = opened.use(await openStore(loaded.settings.store ?? loaded.settings.data, { log }));
   const configuration = await openConfiguration(loaded, store.configChanges, log);
   const { settings } = configuration;
   const instance = randomBytes(12).toString("base64url");
@@ -104,7 +105,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       isPublic,
     }),
   );
-  const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency] });
+  const directory = createDirectory({ clock, log, flushMs: () => flushMs[configuration.settings.latency], silence: makeSilence });
   const streamTags = opened.use(createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] }));
   const addedLimits = new AddedLimits(() => configuration.settings.limits);
   const limits = opened.use(

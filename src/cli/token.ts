@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { isSluiceError, SluiceError } from "../base/errors.ts";
 import { durationMs } from "../base/time.ts";
-import { openStore } from "../store/store.ts";
+import { openStore, type Store } from "../store/store.ts";
 import type { TokenKind, TokenRecord, TokenSpec } from "../store/token-book.ts";
 import { clientOf, itemsOf, type LiveFlags, liveCommand, type LiveParts } from "./live-command.ts";
 import { plain, table } from "./terminal.ts";
@@ -9,6 +9,7 @@ import { plain, table } from "./terminal.ts";
 type View = Omit<TokenRecord, "kind">;
 type CreateFlags = LiveFlags & {
   readonly data?: string;
+  readonly store?: string;
   readonly label?: string;
   readonly expires?: string;
   readonly uses?: string;
@@ -21,7 +22,7 @@ type CreateFlags = LiveFlags & {
   readonly whenTaken?: string;
   readonly short?: true;
 };
-type OtherFlags = LiveFlags & { readonly data?: string; readonly stream?: string };
+type OtherFlags = LiveFlags & { readonly data?: string; readonly store?: string; readonly stream?: string };
 
 const most = 10_000;
 const many = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
@@ -111,26 +112,28 @@ function kindCommand(kind: TokenKind, description: string, parts: LiveParts): Co
 }
 
 function dataCommand(name: string, description: string, parts: LiveParts): Command {
-  return liveCommand(name, description, parts).option("--data <dir>", "the server's data folder, for when it does not run (SLUICE_DATA)");
+  return liveCommand(name, description, parts)
+    .option("--data <dir>", "the server's data folder, for when it does not run (SLUICE_DATA)")
+    .option("--store <url>", "the same for a store in PostgreSQL (SLUICE_STORE)");
 }
 
-/** Asks the server; the store in the data folder when none runs there. */
+/** Asks the server; its store when none runs. */
 async function either<T>(
   ask: () => Promise<T>,
-  open: (store: ReturnType<typeof openStore>) => Promise<T>,
-  { data }: { readonly data?: string | undefined },
+  open: (store: Store) => Promise<T>,
+  { data, store: url }: { readonly data?: string | undefined; readonly store?: string | undefined },
   { environment }: LiveParts,
 ): Promise<T> {
   try {
     return await ask();
   } catch (error) {
     if (!isSluiceError(error, "source.failed")) throw error;
-    const folder = data ?? environment["SLUICE_DATA"];
-    if (!folder)
-      throw new SluiceError("source.failed", `${error.message} (With --data DIR the tokens in its data folder are changed.)`, {
+    const place = url ?? (data || environment["SLUICE_STORE"] || environment["SLUICE_DATA"]);
+    if (!place)
+      throw new SluiceError("source.failed", `${error.message} (With --data DIR or --store URL the tokens in its store are changed.)`, {
         cause: error,
       });
-    await using store = openStore(folder);
+    await using store = await openStore(place);
     return await open(store);
   }
 }

@@ -102,6 +102,8 @@ export type Config = {
   readonly httpPort?: number;
   readonly apiPort?: number;
   readonly data?: string;
+  /** `postgres://USER:PASSWORD@HOST:5432/DATABASE`; left out: SQLite in `data`. */
+  readonly store?: string;
   readonly logLevel?: LogKind | Lowercase<LogKind>;
   readonly latency?: Latency;
   readonly serverid?: string;

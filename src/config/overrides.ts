@@ -5,6 +5,7 @@ import type { SettingValues } from "./settings.ts";
 /** Settings that can be given at the start, by flag or by environment variable. */
 const overridable = {
   data: { flag: "--data", variable: "SLUICE_DATA" },
+  store: { flag: "--store", variable: "SLUICE_STORE" },
   host: { flag: "--host", variable: "SLUICE_HOST" },
   rtmpPort: { flag: "--rtmp-port", variable: "SLUICE_RTMP_PORT" },
   httpPort: { flag: "--http-port", variable: "SLUICE_HTTP_PORT" },
@@ -33,7 +34,9 @@ export function readOverrides(flags: Flags, environment: Environment): SettingVa
     const result = settingSchemas[name].safeParse(isPort && /^\d+$/.test(text) ? Number(text) : text);
     if (!result.success) {
       const label = given === undefined ? variable : flag;
-      throw new SluiceError("config.invalid", `${label} is ${JSON.stringify(text)}; it must be ${result.error.issues[0]?.message}`);
+      // The store's address may hold a password.
+      const is = name === "store" ? "wrong" : JSON.stringify(text);
+      throw new SluiceError("config.invalid", `${label} is ${is}; it must be ${result.error.issues[0]?.message}`);
     }
     values[key] = result.data;
   }

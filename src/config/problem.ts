@@ -2,7 +2,7 @@ import { SluiceError } from "../base/errors.ts";
 
 /**
  * The error of a wrong configuration: what is wrong in which field, what stands there and what may.
- * `where` is the file, flag or variable; a field under `account`, `jwks` or `streamkeys` is never shown.
+ * `where` is the file, flag or variable; a field under `account`, `jwks`, `streamkeys` or `store` is never shown.
  */
 export function problem(where: string, path: readonly PropertyKey[], value: unknown, words: string, cause?: unknown): SluiceError {
   return new SluiceError("config.invalid", `${where}: ${describeProblem(path, value, words)}`, { cause });
@@ -12,7 +12,7 @@ export function problem(where: string, path: readonly PropertyKey[], value: unkn
 export function describeProblem(path: readonly PropertyKey[], value: unknown, words: string): string {
   const name = fieldPath(path);
   if (value === undefined) return `${name} is missing; it must be ${words}`;
-  if (["account", "jwks", "streamkeys"].includes(String(path[0]))) return `${name} is wrong; it must be ${words}`;
+  if (["account", "jwks", "streamkeys", "store"].includes(String(path[0]))) return `${name} is wrong; it must be ${words}`;
   return `${name} is ${shown(value)}; it must be ${words}`;
 }
 

@@ -86,6 +86,8 @@ const httpsShape = {
   key: pemFile("the certificate's private key"),
 };
 
+const storeWords = "the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:5432/DATABASE";
+
 /** Every setting that stands for itself. `triggers` and `protocols` are read by their own parts. */
 export const settingSchemas = {
   host,
@@ -96,6 +98,7 @@ export const settingSchemas = {
   httpPort: port,
   apiPort: port,
   data: text("the path of a directory").min(1, "the path of a directory"),
+  store: text(storeWords).regex(/^postgres(ql)?:\/\/./i, storeWords),
   logLevel: z.preprocess(
     (value) => (typeof value === "string" ? (kindByName.get(value.toLowerCase()) ?? value) : value),
     z.enum(logKinds, logLevelWords),

@@ -36,6 +36,8 @@ export type Settings = {
   readonly apiPort: number;
   /** Directory for what must survive. */
   readonly data: string;
+  /** Address of the PostgreSQL database that keeps what `data` keeps otherwise, but for the journal of calls. May hold a password. */
+  readonly store: string | undefined;
   /** The least urgent kind of line that is written. */
   readonly logLevel: LogKind;
   readonly latency: Latency;
@@ -110,6 +112,7 @@ export function withDefaults(values: SettingValues): Settings {
     httpPort: values.httpPort ?? 8080,
     apiPort: values.apiPort ?? 4242,
     data: values.data ?? "data",
+    store: values.store,
     logLevel: values.logLevel ?? "INFO",
     latency: values.latency ?? "normal",
     serverid: values.serverid ?? "",

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import type { GroupCommit } from "./group-commit.ts";
 import type { Tables } from "./tables.ts";
 
 /** A bearer token of the API, as it is kept: without its text. Times are Unix milliseconds. */
@@ -25,7 +26,7 @@ export interface ApiTokenStore {
 }
 
 /** The table of bearer tokens. */
-export function apiTokensIn(db: Kysely<Tables>): ApiTokenStore {
+export function apiTokensIn(db: Kysely<Tables>, commit: GroupCommit): ApiTokenStore {
   return {
     async read() {
       const rows = await db.selectFrom("api_token").selectAll().orderBy("created_at").orderBy("id").execute();
@@ -39,16 +40,19 @@ export function apiTokensIn(db: Kysely<Tables>): ApiTokenStore {
         lastUsedAt: last_used_at ?? undefined,
       }));
     },
-    async add({ id, name, hash, scope, createdAt, expiresAt }) {
-      const row = { id, name, hash, scope, created_at: createdAt, expires_at: expiresAt ?? null, last_used_at: null };
-      await db.insertInto("api_token").values(row).execute();
-    },
-    async remove(id) {
-      const { numDeletedRows } = await db.deleteFrom("api_token").where("id", "=", id).executeTakeFirst();
-      return numDeletedRows > 0n;
-    },
-    async used(id, at) {
-      await db.updateTable("api_token").set({ last_used_at: at }).where("id", "=", id).execute();
-    },
+    add: ({ id, name, hash, scope, createdAt, expiresAt }) =>
+      commit.alone(async (transaction) => {
+        const row = { id, name, hash, scope, created_at: createdAt, expires_at: expiresAt ?? null, last_used_at: null };
+        await transaction.insertInto("api_token").values(row).execute();
+      }),
+    remove: (id) =>
+      commit.run(async (transaction) => {
+        const { numDeletedRows } = await transaction.deleteFrom("api_token").where("id", "=", id).executeTakeFirst();
+        return numDeletedRows > 0n;
+      }),
+    used: (id, at) =>
+      commit.run(async (transaction) => {
+        await transaction.updateTable("api_token").set({ last_used_at: at }).where("id", "=", id).execute();
+      }),
   };
 }

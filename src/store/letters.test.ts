@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { Kysely, SqliteDialect } from "kysely";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { onEachStore } from "../../test/support/store-places.ts";
 import type { NewLetter } from "../triggers/delivery/letter.ts";
+import type { Database } from "./database.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";
 import { openSessionsIn } from "./open-sessions.ts";
-import { kyselyDatabase, openDatabase } from "./sqlite.ts";
-import { openStore } from "./store.ts";
-import type { Tables } from "./tables.ts";
+import { openDatabase, sqliteOn } from "./sqlite.ts";
+import { openForWriting, openStore } from "./store.ts";
 
 const letter = (more: Partial<NewLetter> = {}): NewLetter => ({
   trigger: "USER_END",
@@ -24,39 +24,33 @@ const letter = (more: Partial<NewLetter> = {}): NewLetter => ({
 });
 const failed = { attempts: 3, nextAt: 9000, state: "waiting", error: "it answered with status 500" } as const;
 
-let directory: string;
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "sluice-letters-"));
-});
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-/** Tables on an open database whose limits a test may change. */
-function tables(): { database: DatabaseSync; commit: GroupCommit<Tables>; db: Kysely<Tables> } & AsyncDisposable {
-  const database = openDatabase(directory);
-  migrate(database, 0);
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(database) }) });
-  const commit = new GroupCommit(db);
+/** SQLite whose limits a test may change, with tables. */
+async function sqlite(): Promise<{ file: DatabaseSync; database: Database } & AsyncDisposable> {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-letters-"));
+  const file = openDatabase(directory);
+  const database = sqliteOn(file, directory);
+  await migrate(database, 0);
   return {
+    file,
     database,
-    commit,
-    db,
     async [Symbol.asyncDispose]() {
-      await commit[Symbol.asyncDispose]();
-      await db.destroy();
+      await database.close();
+      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
 
-describe("letters in the store", () => {
+onEachStore("letters", ({ place }) => {
   it("are there after a restart, in order, and numbers are never used twice", async () => {
+    const where = await place();
     {
-      await using store = openStore(directory);
+      await using store = await openStore(where);
       const ids = await Promise.all(["u1", "u2", "u3"].map((uuid) => store.letters.add(letter({ uuid }))));
       expect(ids).toEqual([1, 2, 3]);
       await store.letters.update(2, failed);
       await store.letters.remove(3);
     }
-    await using store = openStore(directory);
+    await using store = await openStore(where);
     expect(await store.letters.add(letter({ uuid: "u4" }))).toBe(4);
     expect((await store.letters.waiting()).map(({ id, attempts, nextAt }) => [id, attempts, nextAt])).toEqual([
       [1, 0, 1000],
@@ -68,7 +62,8 @@ describe("letters in the store", () => {
   });
 
   it("are listed by state and page by page; the oldest dead ones make room", async () => {
-    await using store = openStore(directory);
+    const where = await place();
+    await using store = await openStore(where);
     for (let index = 0; index < 6; index++) await store.letters.add(letter({ payload: "x".repeat(700) }));
     for (const id of [1, 3, 5]) await store.letters.update(id, { ...failed, state: "dead" });
     expect(await store.letters.deadSize()).toEqual({ letters: 3, bytes: 3000 });
@@ -80,11 +75,15 @@ describe("letters in the store", () => {
   });
 
   it("share a transaction with the open sessions of the same turn: all or nothing", async () => {
-    await using scene = tables();
-    const letters = lettersIn(scene.db, scene.commit);
-    const sessions = openSessionsIn(scene.db, scene.commit);
+    const where = await place();
+    const database = await openForWriting(where);
+    await using closing = new AsyncDisposableStack();
+    closing.defer(() => database.close());
+    const commit = closing.use(new GroupCommit(database));
+    const letters = lettersIn(database.reader, commit);
+    const sessions = openSessionsIn(database.reader, commit);
     await sessions.write([{ id: "a", value: "{}" }]);
-    const nothing = scene.commit.run(() => Promise.reject(new Error("no")));
+    const nothing = commit.run(() => Promise.reject(new Error("no")));
     await expect(Promise.all([letters.add(letter()), sessions.remove("a"), nothing])).rejects.toThrow("no");
     expect(await letters.list({ limit: 10 })).toEqual([]);
     expect(await sessions.read()).toEqual([{ id: "a", value: "{}" }]);
@@ -93,32 +92,19 @@ describe("letters in the store", () => {
     expect(await sessions.read()).toEqual([]);
   });
 
-  it("reject when the disk is full or must not be written, and go on when that is over", async () => {
-    await using scene = tables();
-    const letters = lettersIn(scene.db, scene.commit);
-    const pages = Number(scene.database.prepare("PRAGMA page_count").get()?.["page_count"]);
-    scene.database.exec(`PRAGMA max_page_count=${pages}`);
-    await expect(letters.add(letter({ payload: "x".repeat(100_000) }))).rejects.toThrow(/full/);
-    scene.database.exec("PRAGMA max_page_count=1000000");
-    expect(await letters.add(letter())).toBe(1);
-    scene.database.exec("PRAGMA query_only=ON");
-    await expect(letters.add(letter())).rejects.toThrow(/readonly/);
-    expect((await letters.list({ limit: 10 })).length).toBe(1);
-    scene.database.exec("PRAGMA query_only=OFF");
-    expect(await letters.add(letter())).toBe(2);
-  });
-
   it("writes what still waits when the store is closed", async () => {
-    const store = openStore(directory);
+    const where = await place();
+    const store = await openStore(where);
     const added = store.letters.add(letter());
     await store[Symbol.asyncDispose]();
     expect(await added).toBe(1);
-    await using again = openStore(directory);
+    await using again = await openStore(where);
     expect((await again.letters.waiting()).length).toBe(1);
   });
 
   it("replaces what is known of many sessions at once", async () => {
-    await using store = openStore(directory);
+    const where = await place();
+    await using store = await openStore(where);
     const records = Array.from({ length: 2500 }, (_, index) => ({ id: `s${String(index).padStart(4, "0")}`, value: "1" }));
     await store.openSessions.write(records);
     await store.openSessions.write(records.slice(0, 2).map(({ id }) => ({ id, value: "2" })));
@@ -126,4 +112,19 @@ describe("letters in the store", () => {
     expect(read.length).toBe(2500);
     expect(read.slice(0, 3).map(({ value }) => value)).toEqual(["2", "2", "1"]);
   });
+});
+
+it("letters in SQLite are refused when the disk is full or must not be written, and go on when that is over", async () => {
+  await using scene = await sqlite();
+  const letters = lettersIn(scene.database.reader, new GroupCommit(scene.database));
+  const pages = Number(scene.file.prepare("PRAGMA page_count").get()?.["page_count"]);
+  scene.file.exec(`PRAGMA max_page_count=${pages}`);
+  await expect(letters.add(letter({ payload: "x".repeat(100_000) }))).rejects.toThrow(/full/);
+  scene.file.exec("PRAGMA max_page_count=1000000");
+  expect(await letters.add(letter())).toBe(1);
+  scene.file.exec("PRAGMA query_only=ON");
+  await expect(letters.add(letter())).rejects.toThrow(/readonly/);
+  expect((await letters.list({ limit: 10 })).length).toBe(1);
+  scene.file.exec("PRAGMA query_only=OFF");
+  expect(await letters.add(letter())).toBe(2);
 });

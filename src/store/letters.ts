@@ -9,7 +9,7 @@ const bytesOf = sql<number>`length(payload) + ${sql.lit(rowBytes)}`;
 const dropAtOnce = 100;
 
 /** The outbox's table. Payloads count by their length in characters. */
-export function lettersIn(db: Kysely<Tables>, commit: GroupCommit<Tables>): LetterStore {
+export function lettersIn(db: Kysely<Tables>, commit: GroupCommit): LetterStore {
   return {
     add: ({ trigger, handler, orderKey, payload, uuid, createdAt }) =>
       commit.run(async (transaction) => {

@@ -1,24 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { onEachStore } from "../../test/support/store-places.ts";
 import { openStore, type Store } from "./store.ts";
 import type { TokenRecord } from "./token-book.ts";
 
-let folder = "";
-let store: Store;
-let now = 1_000_000;
+onEachStore("the operator's tokens", ({ kind, place }) => {
+  let where = "";
+  let store: Store;
+  let now = 1_800_000_000_000;
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "sluice-tokens-"));
-  store = openStore(folder, () => now);
-});
-afterEach(async () => {
-  await store[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true });
-});
+  beforeEach(async () => {
+    where = await place();
+    store = await openStore(where, { now: () => now });
+  });
+  afterEach(async () => await store[Symbol.asyncDispose]());
 
-describe("the operator's tokens", () => {
   it("are found by their text, which is kept nowhere", async () => {
     const { token, record } = await store.tokens.create({ kind: "push", stream: "live", label: "camera 1", metadata: { room: 4 } });
     expect(token).toMatch(/^[a-z2-7]{32}$/);
@@ -30,11 +27,22 @@ describe("the operator's tokens", () => {
     const short = await store.tokens.create({ kind: "push", stream: "live", short: true });
     expect(short.token).toMatch(/^[a-z2-7]{24}$/);
     await store[Symbol.asyncDispose]();
-    const bytes = readFileSync(join(folder, "sluice.db"));
-    expect(bytes.includes(record.id)).toBe(true);
-    expect(bytes.includes(token)).toBe(false);
-    store = openStore(folder, () => now);
+    if (kind === "SQLite") {
+      const bytes = readFileSync(join(where, "sluice.db"));
+      expect(bytes.includes(record.id)).toBe(true);
+      expect(bytes.includes(token)).toBe(false);
+    }
+    store = await openStore(where, { now: () => now });
     expect(await store.tokens.find("push", token)).toEqual(record);
+  });
+
+  it("take whatever text a client sends", async () => {
+    const { record } = await store.tokens.create({ kind: "view", stream: "a\u0000b", label: "\u0000 \ud800 'x' \\" });
+    expect(await store.tokens.list({ stream: "a\u0000b", limit: 9 })).toHaveLength(1);
+    expect(await store.tokens.find("view", "\u0000")).toBeUndefined();
+    expect(await store.tokens.get("\u0000")).toBeUndefined();
+    const bound = await store.tokens.bind(record.id, "device \u0000");
+    expect(await store.tokens.bind(record.id, "other")).toBe(kind === "SQLite" ? bound : "device \ufffd");
   });
 
   it("are used no more often than they may be, however many come at once", async () => {

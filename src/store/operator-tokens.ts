@@ -13,7 +13,7 @@ const hintLength = 4;
 type Row = Selectable<Tables["operator_token"]>;
 
 /** The table of the operator's tokens. Uses are counted by the database, so that of many who come at once no more get in than may. */
-export function operatorTokensIn(db: Kysely<Tables>, commit: GroupCommit<Tables>, now: () => number): TokenBook {
+export function operatorTokensIn(db: Kysely<Tables>, commit: GroupCommit, now: () => number): TokenBook {
   const listeners = new Set<(record: TokenRecord) => void>();
   const read = async (id: string): Promise<TokenRecord | undefined> => {
     const row = await db.selectFrom("operator_token").selectAll().where("id", "=", id).executeTakeFirst();

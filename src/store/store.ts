@@ -1,22 +1,17 @@
-import { Kysely, SqliteDialect } from "kysely";
 import type { SessionJournal } from "../access/told/session-journal.ts";
+import type { Log } from "../base/log.ts";
 import type { LetterStore } from "../triggers/delivery/letter.ts";
 import { type ApiTokenStore, apiTokensIn } from "./api-tokens.ts";
+import { type ConfigChanges, configChangesIn } from "./config-changes.ts";
+import type { Database } from "./database.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
 import { migrate } from "./migrations.ts";
-import { operatorTokensIn } from "./operator-tokens.ts";
-import type { TokenBook } from "./token-book.ts";
 import { openSessionsIn } from "./open-sessions.ts";
-import { kyselyDatabase, openDatabase } from "./sqlite.ts";
-import type { Tables } from "./tables.ts";
-
-/** Settings that were changed while the server ran, by key; values are plain JSON. */
-export interface ConfigChanges {
-  read(): Promise<ReadonlyMap<string, unknown>>;
-  /** All or none; on the disk when it resolves. */
-  write(changes: ReadonlyMap<string, unknown>): Promise<void>;
-}
+import { operatorTokensIn } from "./operator-tokens.ts";
+import { isPostgresUrl } from "./place.ts";
+import { openSqlite } from "./sqlite.ts";
+import type { TokenBook } from "./token-book.ts";
 
 /** What must survive the process. */
 export interface Store extends AsyncDisposable {
@@ -31,48 +26,42 @@ export interface Store extends AsyncDisposable {
   readonly apiTokens: ApiTokenStore;
 }
 
+export type StoreOptions = {
+  /** Unix milliseconds. */
+  readonly now?: () => number;
+  /** Is told when PostgreSQL is lost and found again. */
+  readonly log?: Log;
+};
+
 /**
- * Opens the store in a directory, which is made if it is not there. Throws `SluiceError` "config.invalid" when it cannot be
- * opened or another process has it.
+ * Opens the store at a place: a directory, which is made if it is not there (SQLite), or the URL of a PostgreSQL database.
+ * Rejects with `SluiceError` "config.invalid" when it cannot be opened or another Sluice has it.
  */
-export function openStore(directory: string, now: () => number = Date.now): Store {
-  const database = openDatabase(directory);
-  try {
-    migrate(database, now());
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(database) }) });
-  const commit = new GroupCommit(db);
+export async function openStore(place: string, { now = Date.now, log }: StoreOptions = {}): Promise<Store> {
+  const database = await openForWriting(place, { now, ...(log && { log }) });
+  const { reader } = database;
+  const commit = new GroupCommit(database);
   return {
-    letters: lettersIn(db, commit),
-    openSessions: openSessionsIn(db, commit),
-    tokens: operatorTokensIn(db, commit, now),
-    apiTokens: apiTokensIn(db),
-    configChanges: {
-      async read() {
-        const rows = await db.selectFrom("config_change").select(["key", "value"]).orderBy("key").execute();
-        return new Map(rows.map(({ key, value }) => [key, JSON.parse(value) as unknown]));
-      },
-      async write(changes) {
-        await db.transaction().execute(async (transaction) => {
-          for (const [key, value] of changes) {
-            const row = { value: JSON.stringify(value), changed_at: now() };
-            await transaction
-              .insertInto("config_change")
-              .values({ key, ...row })
-              .onConflict((conflict) => conflict.column("key").doUpdateSet(row))
-              .execute();
-          }
-        });
-      },
-    },
+    letters: lettersIn(reader, commit),
+    openSessions: openSessionsIn(reader, commit),
+    tokens: operatorTokensIn(reader, commit, now),
+    apiTokens: apiTokensIn(reader, commit),
+    configChanges: configChangesIn(reader, commit, now),
     async [Symbol.asyncDispose]() {
       await commit[Symbol.asyncDispose]();
-      await db.destroy();
-      // kysely closes a database only after its first query.
-      if (database.isOpen) database.close();
+      await database.close();
     },
   };
+}
+
+/** The database at a place with the newest tables, for one Sluice alone. */
+export async function openForWriting(place: string, { now = Date.now, log }: StoreOptions = {}): Promise<Database> {
+  const database = isPostgresUrl(place) ? await (await import("./postgres/postgres.ts")).openPostgres(place, log) : openSqlite(place);
+  try {
+    await migrate(database, now());
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }

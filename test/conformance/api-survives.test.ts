@@ -14,7 +14,7 @@ it("what was configured through the API is there after the process was killed ri
   const script = `
     const { openStore } = await import(${source("../../src/store/store.ts")});
     const { startApi } = await import(${source("../support/api-server.ts")});
-    const api = await startApi({ store: openStore(${JSON.stringify(directory)}).configChanges });
+    const api = await startApi({ store: (await openStore(${JSON.stringify(directory)})).configChanges });
     process.stdout.write(String(api.port));`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["ignore", "pipe", "inherit"] });
   try {
@@ -35,7 +35,7 @@ it("what was configured through the API is there after the process was killed ri
     expect(await response.json()).toMatchObject({ authorize: { status: "ACC_MADE" }, streams: { live: { source: "push://" } } });
     await once(child, "exit");
 
-    await using store = openStore(directory);
+    await using store = await openStore(directory);
     await using again = await startApi({ store: store.configChanges, config: { defaultStream: "from the file" } });
     const { config, streams } = await again.call({ config: true, streams: true });
     expect(config).toMatchObject({ triggers, defaultStream: "vod" });

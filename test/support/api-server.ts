@@ -98,7 +98,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   ];
   const stopped: string[] = [];
   const policies: NamedPolicy[] = [];
-  const tokenStore = openStore(joinPath(folder, "tokens"), () => clock.now());
+  const tokenStore = await openStore(joinPath(folder, "tokens"), { now: () => clock.now() });
   const reloads: string[] = [];
   const proxies = createTrustedProxies(() => configuration.settings.trustedproxy);
   const directory = fakeDirectory(streams);

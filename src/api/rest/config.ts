@@ -8,8 +8,8 @@ import { type Route, route } from "./route.ts";
 
 type SettingName = keyof typeof settingSchemas;
 
-/** Keys are secrets; where the data are kept cannot be changed while they are open. */
-const hidden: readonly SettingName[] = ["jwks"];
+/** Keys and the password of a store are secrets; where the data are kept cannot be changed while they are open. */
+const hidden: readonly SettingName[] = ["jwks", "store"];
 const fixed: readonly SettingName[] = ["data"];
 
 const names = (Object.keys(settingSchemas) as SettingName[]).filter((name) => !hidden.includes(name));

@@ -45,6 +45,7 @@ const atStart: readonly (keyof Settings)[] = [
     "httpPort",
     "apiPort",
     "data",
+    "store",
     "logLevel",
     "connectors",
     "protocols",
