@@ -47,7 +47,13 @@ export class Naming {
     return this.#users.get(userKey(identity)) ?? "";
   }
 
-  /** An answer has named the viewer. Gives the id by which the user's session is found; undefined when the identity does not ask for users. */
+  /** The id by which the session of this user would be found; undefined when the identity does not ask for users. */
+  nameOf(identity: Identity, user: string | undefined): string | undefined {
+    const rule = this.#rule(identity);
+    return !user || typeof rule === "number" || !rule.byUser ? undefined : expressionId(identity, rule.parts, user);
+  }
+
+  /** An answer has named the viewer: remembers it. Gives the id by which the user's session is found; undefined when the identity does not ask for users. */
   named(identity: Identity, user: string | undefined): string | undefined {
     const rule = this.#rule(identity);
     if (!user || typeof rule === "number" || !rule.byUser) return undefined;

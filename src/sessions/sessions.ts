@@ -106,7 +106,8 @@ class Registry implements Sessions {
         const begun = await this.#begin(id, identity, ask, carried);
         // It may have been stopped in between; what it was let in by may be over, as nobody asks for a yes twice.
         if (begun.entry && this.#living.has(begun.entry)) return this.#connect(begun.entry, identity, ask);
-        if (!begun.entry) carried = begun.verdict;
+        // Once: two answers that contradict each other about one token would else take turns for ever.
+        if (!begun.entry) carried = carried ? undefined : begun.verdict;
       } else this.#admit(this.#create(id, identity, ask));
     }
   }

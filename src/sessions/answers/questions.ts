@@ -90,7 +90,10 @@ export class Questions {
         if (entry.stale) held = given = undefined;
         entry.stale = false;
         verdict = inTime(await entry.ask(entry.id, true, given), this.#options.clock.now());
-        if (verdict.kind === "allow") await this.#rival(entry, verdict);
+        // Nothing is awaited between the last look for a rival and what follows.
+        for (let rival = this.#rival(entry, verdict, namedFor); rival && !outcomes.closed; rival = this.#rival(entry, verdict, namedFor)) {
+          await rival.question?.catch(() => undefined);
+        }
       } while (entry.stale && !outcomes.closed);
       if (outcomes.closed) throw new SluiceError("access.ended", "The server is shutting down.");
       if (verdict.kind === "deny") throw this.#denials.refuse(entry, verdict);
@@ -115,14 +118,13 @@ export class Questions {
     return { entry };
   }
 
-  /** Waits while another session of the user that the answer names is asked about: only one of them can be the user's. */
-  async #rival(entry: Entry, { user }: Allow): Promise<void> {
+  /** Another session of the user that the answer names, which is being asked about: only one of them can be the user's. */
+  #rival(entry: Entry, verdict: Verdict, namedFor: string): Entry | undefined {
+    if (verdict.kind === "deny" || namedFor !== "" || entry.stale) return undefined;
     const { naming, living } = this.#options;
-    if (naming.userOf(entry.identity) !== "") return;
-    const name = naming.named(entry.identity, user);
-    for (let other = name && living.get(name); other && other !== entry && other.state === "checking"; other = living.get(name ?? "")) {
-      await other.question?.catch(() => undefined);
-    }
+    const name = naming.nameOf(entry.identity, verdict.user);
+    const other = name === undefined ? undefined : living.get(name);
+    return other !== entry && other?.state === "checking" ? other : undefined;
   }
 
   /** The client belongs to a session that lives: of both answers the one that ends later is the session's. */
