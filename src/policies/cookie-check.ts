@@ -6,27 +6,29 @@ type Question = Payload<"USER_NEW">;
 /** The operator's own look at a cookie. */
 export type CookieCheck = (value: string, question: Question) => boolean | Promise<boolean>;
 
-/** Cookies that were found good, remembered by hash. */
+/** Answers that are remembered, by the hash of the cookie. */
 const mostKnown = 50_000;
+/** A no is remembered so long: who tries again and again does not become a flood of questions. */
+const noMs = 5_000;
 
 /**
- * Makes a check of a function, or of a URL that is asked with the cookie as the browser would: 2xx is yes, 401, 403 and 404 are no,
- * and everything else is a failure. A yes is remembered for `ttlMs`.
+ * Makes a check of a function, or of a URL that is asked with the cookies as the browser sent them: 2xx is yes, 401, 403 and 404 are no,
+ * and everything else is a failure, which rejects. A yes is remembered for `ttlMs`, for its stream.
  */
 export function cookieCheck(
   check: CookieCheck | string,
   ttlMs: number,
 ): (value: string, question: Question, now: number, signal: AbortSignal) => Promise<boolean> {
-  const known = new Map<string, number>();
+  const known = new Map<string, { readonly good: boolean; readonly until: number }>();
   return async (value, question, now, signal) => {
     const key = createHash("sha256").update(`${value}\n${question.stream}`).digest("base64");
-    if ((known.get(key) ?? 0) > now) return true;
+    const before = known.get(key);
+    if (before && before.until > now) return before.good;
     const good = typeof check === "string" ? await asked(check, question, signal) : await check(value, question);
     known.delete(key);
-    if (good && ttlMs > 0) {
-      known.set(key, now + ttlMs);
-      if (known.size > mostKnown) for (const oldest of known.keys()) return (known.delete(oldest), good);
-    }
+    const keptMs = good ? ttlMs : noMs;
+    if (keptMs > 0) known.set(key, { good, until: now + keptMs });
+    if (known.size > mostKnown) for (const oldest of known.keys()) return (known.delete(oldest), good);
     return good;
   };
 }

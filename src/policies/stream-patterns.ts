@@ -16,16 +16,14 @@ export function namePatterns(list: readonly string[] | undefined): (name: string
 }
 
 function pattern(entry: string): (name: string) => boolean {
-  if (entry.includes("*")) {
-    const fits = new RegExp(
-      `^${entry
-        .split("*")
-        .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"))
-        .join(".*")}$`,
-      "s",
-    );
-    return (name) => fits.test(name);
-  }
+  if (entry.includes("*")) return textPattern(entry);
   if (entry.endsWith("+")) return (name) => name.startsWith(entry);
   return (name) => name === entry || name.startsWith(`${entry}+`);
+}
+
+/** Makes a predicate of a pattern in which `*` is any text. */
+export function textPattern(entry: string, flags = ""): (text: string) => boolean {
+  const parts = entry.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
+  const fits = new RegExp(`^${parts.join(".*")}$`, `s${flags}`);
+  return (text) => fits.test(text);
 }
