@@ -2,8 +2,10 @@ import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
+import type { MakeSilence } from "../media/silence.ts";
 import { LiveProgram } from "./live/live-program.ts";
-import { type HubContext, LiveStream } from "./live/live-stream.ts";
+import type { HubContext } from "./live/hub-context.ts";
+import { LiveStream } from "./live/live-stream.ts";
 import { LiveWriter } from "./live/live-writer.ts";
 import type { CloseReason, LiveOptions, Program, Stream, StreamDirectory, StreamEvent, StreamWriter, VodSource } from "./stream.ts";
 import { Vacancies } from "./vacancies.ts";
@@ -21,6 +23,8 @@ export type DirectoryOptions = {
   readonly flushMs: () => number;
   /** Runs soon, but not now. Tests hand in their own. */
   readonly microtask?: (run: () => void) => void;
+  /** Sound for sources of programmes that have none; left out: they stay without. */
+  readonly silence?: MakeSilence;
 };
 
 /** Makes the directory of all streams: the hub's one entrance. */
@@ -37,8 +41,8 @@ class Directory implements StreamDirectory {
   readonly #context: HubContext;
   readonly #ticking: Disposable;
 
-  constructor({ clock, log, flushMs, microtask = queueMicrotask }: DirectoryOptions) {
-    this.#context = { clock, log, flushMs, microtask, emit: (event) => this.#emit(event) };
+  constructor({ clock, log, flushMs, microtask = queueMicrotask, silence = () => undefined }: DirectoryOptions) {
+    this.#context = { clock, log, flushMs, microtask, silence, emit: (event) => this.#emit(event) };
     this.#ticking = clock.every(tickMs, () => this.#tick());
   }
 
@@ -100,7 +104,10 @@ class Directory implements StreamDirectory {
 
   async end(name: StreamName, reason: CloseReason): Promise<boolean> {
     const stream = this.#streams.get(name);
-    if (!stream) return false;
+    // Who ends a stream by a command ends those who watch what is shown in its place, too.
+    const programs = reason.code === "CLEAN_CONTROLLER_REQ" ? [...this.#programs].filter((program) => program.stream.name === name) : [];
+    for (const program of programs) program.end(reason);
+    if (!stream) return programs.length > 0;
     await this.#close(stream, reason, new SluiceError("access.ended", `the stream was ended: ${reason.text}`));
     return true;
   }

@@ -89,8 +89,11 @@ export interface Program extends Disposable {
   readonly stream: Stream;
   /** What feeds it now. */
   readonly source: Stream | undefined;
-  /** Goes over to `source`, with its newest keyframe, and leaves what fed it before. `onEnd` is called when `source` has no more. */
-  feed(source: Stream, onEnd: () => void): void;
+  /**
+   * Goes over to `source`: at its next keyframe while something else is shown, else with its newest one. `onBegun` is called when
+   * it does and what fed it before is left, `onEnd` when `source` has no more, in this order or alone.
+   */
+  feed(source: Stream, onEnd: () => void, onBegun?: () => void): void;
   /** Leaves what feeds it; its viewers wait. */
   pause(): void;
   /** Ends it and its viewers; so does disposing. */
@@ -159,7 +162,7 @@ export interface StreamDirectory extends AsyncDisposable {
   open(name: StreamName, source: VodSource, description: string): Stream;
   /** Plays a recorded input that is in no list and that no event tells of; it owns `source` and closes it when disposed. */
   openAside(name: StreamName, source: VodSource, description: string): AsyncDisposable & { readonly stream: Stream };
-  /** Ends a stream of either kind; false if there is none. */
+  /** Ends a stream of either kind, and by a command (CLEAN_CONTROLLER_REQ) its programmes, too; false if there is none. */
   end(name: StreamName, reason: CloseReason): Promise<boolean>;
   /** A programme that nothing feeds yet. */
   program(name: StreamName, options: LiveOptions): Program;

@@ -34,6 +34,8 @@ export class Kept {
   /** Since when there has been nothing to show. */
   #nothingSince: number | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
+  /** It goes over to the stream itself at its next keyframe. */
+  #returning = false;
   #ended = false;
 
   constructor(program: Program, rule: FallbackRule, programs: Programs) {
@@ -83,7 +85,7 @@ export class Kept {
     const live = this.#programs.live(this.name);
     const wasBack = this.#backAt !== undefined;
     this.#backAt = live && (this.#backAt ?? now);
-    if (this.#phase === "live") return;
+    if (this.#phase === "live" || this.#returning) return;
     if (live && this.#backAt !== undefined) {
       if (this.rule.switch === "seamless" && now - this.#backAt >= this.rule.minStableMs) this.#goLive(live);
       else if (!wasBack) this.#programs.changed(this, "The stream is live again; its viewers are shown something else still");
@@ -101,23 +103,34 @@ export class Kept {
   }
 
   #goLive(live: Stream): void {
-    this.#phase = "live";
-    this.#offlineSince = undefined;
-    this.#program.feed(live, () => {
-      if (this.#phase === "live" && !this.#ended) this.leave();
+    if (this.#returning) return;
+    this.#returning = true;
+    const onEnd = (): void => {
+      if (this.#ended) return;
+      if (this.#phase === "live") this.leave();
+      else if (this.#returning) {
+        this.#returning = false;
+        // What was shown may have ended meanwhile.
+        if (this.#program.source === undefined) this.#phase = "nothing";
+      }
+    };
+    this.#program.feed(live, onEnd, () => {
+      this.#returning = false;
+      this.#phase = "live";
+      this.#offlineSince = undefined;
+      this.#drop();
+      this.#programs.changed(this, "The stream is live again, and its viewers are taken back to it");
     });
-    this.#drop();
-    this.#programs.changed(this, "The stream is live again, and its viewers are taken back to it");
   }
 
   async #choose(): Promise<boolean> {
     const before = this.#phase;
-    if (before === "choosing") return false;
+    if (before === "choosing" || this.#returning) return false;
     this.#phase = "choosing";
     this.#triedAt = this.#programs.clock.monotonic();
     const shown = await this.#first();
     // The stream may have come back, or everybody have gone, while a file was opened.
-    if (this.#ended || this.#phase !== "choosing") {
+    if (this.#ended || this.#returning || this.#phase !== "choosing") {
       shown?.leave();
       return false;
     }
@@ -150,7 +163,7 @@ export class Kept {
 
   /** What was shown has come to its end: it, or what can be shown by now, begins anew. */
   #over(shown: Shown): void {
-    if (this.#ended || this.#shown !== shown || this.#phase !== "fallback") return;
+    if (this.#ended || this.#returning || this.#shown !== shown || this.#phase !== "fallback") return;
     if (this.#programs.clock.monotonic() - this.#triedAt >= retryMs) void this.#choose();
     else this.#phase = "nothing";
   }

@@ -146,7 +146,7 @@ describe("viewers of a stream that goes offline", () => {
       await pass(1000);
       expect(programs.state("live")?.shows).toBe("slate");
       publisher = publish("live");
-      await pass(1000, publisher);
+      await pass(1500, publisher);
       expect(programs.state("live")?.shows).toBe("live");
       expect(programs.states()).toHaveLength(1);
     }

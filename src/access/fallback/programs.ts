@@ -174,7 +174,14 @@ export class Programs implements Disposable {
 
   #keep(kept: Kept): Kept {
     this.#kept.set(kept.stream, kept);
+    // A command may end it.
+    void kept.stream.closed.then(() => this.#end(kept));
     return kept;
+  }
+
+  #end(kept: Kept): void {
+    this.#kept.delete(kept.stream);
+    kept.end();
   }
 
   #watched(stream: Stream): boolean {
@@ -188,8 +195,7 @@ export class Programs implements Disposable {
       const uses = this.#uses.get(stream);
       const since = Math.max(uses?.since ?? 0, kept.begunAt);
       if (((uses?.count ?? 0) === 0 && now - since >= idleMs) || kept.hopeless(now)) {
-        this.#kept.delete(stream);
-        kept.end();
+        this.#end(kept);
       } else kept.tick(now);
     }
   }

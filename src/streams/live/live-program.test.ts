@@ -76,7 +76,7 @@ describe("a programme", () => {
       await send(hub, back, liveMs, liveMs + 4_000);
       const ofSlate = packets.items.length;
       program.feed(back.stream, () => undefined);
-      await send(hub, back, liveMs + 4_000, liveMs + 5_000);
+      await send(hub, back, liveMs + 4_000, liveMs + 6_000);
       expect(packets.items.length).toBeGreaterThan(ofSlate);
       await hub.directory.end("live", gone);
     }
@@ -123,6 +123,10 @@ describe("a programme", () => {
     await send(hub, two, 0, 2_000);
     program.feed(one.stream, () => ends.push("one"));
     program.feed(two.stream, () => ends.push("two"));
+    // It is shown until the other one has a keyframe.
+    expect(program.source).toBe(one.stream);
+    await send(hub, two, 2_000, 2_100);
+    expect(program.source).toBe(two.stream);
     await hub.directory.end("one", gone);
     await hub.clock.advance(200);
     expect(ends).toEqual([]);

@@ -1,8 +1,7 @@
 import type { Cursor } from "../../base/cursor.ts";
 import type { SluiceError } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
 import type { StreamName } from "../../base/stream-name.ts";
-import type { Clock, Micros } from "../../base/time.ts";
+import type { Micros } from "../../base/time.ts";
 import type { Chunk, Format } from "../../media/format.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId } from "../../media/track.ts";
@@ -14,23 +13,14 @@ import { ChunkRings } from "./chunk-rings.ts";
 import { Epochs, onlyAdds, sameTracks } from "./epochs.ts";
 import { Fragments } from "./fragments.ts";
 import { healthOf } from "./health.ts";
+import type { HubContext } from "./hub-context.ts";
 import { Leader } from "./leader.ts";
 import { PacketCursor, type PacketSource } from "./packet-cursor.ts";
 import type { Publisher } from "./live-writer.ts";
 import { PacketRing, ringBounds } from "./packet-ring.ts";
 import { Readers } from "./readers.ts";
-import type { CloseReason, Fragment, LiveOptions, StartAt, Stream, StreamEvent, StreamState } from "../stream.ts";
+import type { CloseReason, Fragment, LiveOptions, StartAt, Stream, StreamState } from "../stream.ts";
 import { TrackMeter } from "./track-meter.ts";
-
-/** What the hub's parts share. */
-export type HubContext = {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Milliseconds that packets are collected before viewers get them; 0: until the present task ends. */
-  readonly flushMs: () => number;
-  readonly microtask: (run: () => void) => void;
-  readonly emit: (event: StreamEvent) => void;
-};
 
 /** Complete fragments with which every output can start at once. */
 const readyFragments = 3;

@@ -21,6 +21,7 @@ export class LiveWriter implements StreamWriter, Publisher {
   readonly #undecodable = new Set<TrackId>();
   #tracks: readonly Track[] = [];
   #ids: ReadonlySet<TrackId> = new Set();
+  #video: ReadonlySet<TrackId> = new Set();
   #continued: boolean;
   #jumps = 0;
   #told = false;
@@ -53,6 +54,7 @@ export class LiveWriter implements StreamWriter, Publisher {
     }
     this.#tracks = tracks;
     this.#ids = ids;
+    this.#video = new Set(tracks.filter(({ kind }) => kind === "video").map(({ id }) => id));
     this.stream.describe(tracks);
   }
 
@@ -67,7 +69,7 @@ export class LiveWriter implements StreamWriter, Publisher {
       if (!packet.keyframe) return;
       this.#undecodable.delete(trackId);
     }
-    const dts = this.#timeline.map(trackId, packet.dts);
+    const dts = this.#timeline.map(trackId, packet.dts, this.#video.has(trackId));
     if (dts === undefined) return;
     const discontinuity = this.#continued || this.#timeline.jumps !== this.#jumps;
     if (discontinuity) this.#tellJump();

@@ -28,6 +28,8 @@ export class Timeline {
   readonly #tracks = new Map<TrackId, TrackTime>();
   #offset: Micros | undefined;
   #newest: Micros;
+  /** What others have sent lies up to here. */
+  readonly #floor: Micros;
   readonly #continues: boolean;
   #jumps = 0;
 
@@ -35,6 +37,7 @@ export class Timeline {
   constructor(continueAfter?: Micros) {
     this.#continues = continueAfter !== undefined;
     this.#newest = continueAfter ?? 0;
+    this.#floor = continueAfter ?? Number.NEGATIVE_INFINITY;
   }
 
   /** How often time was closed up so far. */
@@ -42,8 +45,11 @@ export class Timeline {
     return this.#jumps;
   }
 
-  /** The stream time for a packet's decode time, or undefined for one that lies before the stream's start. Call once for each packet. */
-  map(trackId: TrackId, dts: Micros): Micros | undefined {
+  /**
+   * The stream time for a packet's decode time, or undefined for one that lies before the stream's start. Call once for each packet.
+   * `needed`: later ones cannot be decoded without it, so that it is moved rather than left out where it overlaps the past.
+   */
+  map(trackId: TrackId, dts: Micros, needed = true): Micros | undefined {
     this.#offset ??= this.#firstOffset(dts);
     let track = this.#tracks.get(trackId);
     if (!track) {
@@ -63,6 +69,10 @@ export class Timeline {
     if (time < least || time > this.#newest + maxStepAhead) {
       track.offset = this.#jump(dts, track);
       time = dts + track.offset;
+    }
+    if (track.last === Number.NEGATIVE_INFINITY && time <= this.#floor) {
+      if (!needed) return undefined;
+      time = this.#floor + nudge;
     }
     if (time <= track.last) time = track.last + nudge;
     if (time < 0) return undefined;

@@ -3,7 +3,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Chunk, Format, Muxer } from "../../media/format.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Track } from "../../media/track.ts";
-import type { HubContext } from "../live/live-stream.ts";
+import type { HubContext } from "../live/hub-context.ts";
 import type { VodSource } from "../stream.ts";
 import { VodQueue } from "./vod-queue.ts";
 

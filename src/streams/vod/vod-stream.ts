@@ -6,7 +6,7 @@ import type { Chunk, Format } from "../../media/format.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId } from "../../media/track.ts";
 import type { TrackStats } from "../../media/track-stats.ts";
-import type { HubContext } from "../live/live-stream.ts";
+import type { HubContext } from "../live/hub-context.ts";
 import type { CloseReason, Fragment, Stream, StreamState, VodSource } from "../stream.ts";
 import { ChunkProducer, PacketProducer, type Producer, VodCursor } from "./vod-cursor.ts";
 import { VodFragments } from "./vod-fragments.ts";
