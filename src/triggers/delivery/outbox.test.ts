@@ -216,6 +216,22 @@ describe("the outbox", () => {
     expect(run.lines.at(-1)).toBe("INFO Notifications can be kept again");
   });
 
+  it("waits with what the store cannot read just now, and does not count that against the letter", async () => {
+    const letters = createMemoryLetters();
+    let broken = false;
+    const read: typeof letters.read = async (id) => (broken ? Promise.reject(new Error("no connection")) : letters.read(id));
+    await using run = scene({ attempts: 3 }, { ...letters, read });
+    broken = true;
+    await run.outbox.send(letter(run.clock, "a"));
+    await run.clock.advance(10_000);
+    expect(run.got).toEqual([]);
+    expect(run.outbox.stats()).toMatchObject({ waiting: 1, dead: 0, failed: 0 });
+    expect(run.lines).toEqual(["WARN A notification cannot be read from the store (no connection): it waits"]);
+    broken = false;
+    await run.clock.advance(1000);
+    expect(run.got.map(({ uuid, attempt }) => [uuid, attempt])).toEqual([["a", 1]]);
+  });
+
   it("removes a delivered letter later when the store fails just then, so that a restart does not send it again", async () => {
     await using run = scene();
     run.take = () => run.letters.fail("locked");

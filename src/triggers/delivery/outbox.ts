@@ -267,10 +267,18 @@ class PostOffice implements Outbox {
 
   async #attempt(entry: Waiting): Promise<"delivered" | "dead" | "failed"> {
     const { id, orderKey } = entry;
-    let letter: NewLetter | undefined;
+    let letter = entry.letter;
+    try {
+      if (!letter && id !== undefined) letter = await this.#store.read(id);
+    } catch (error) {
+      // That is not the handler's fault, and no attempt at it.
+      if (!this.#storeFails)
+        this.#failures.report("unread", `A notification cannot be read from the store (${messageOf(error)}): it waits`);
+      entry.nextAt = this.#clock.now() + storeRetryMs;
+      return "failed";
+    }
     let words = "";
     try {
-      letter = entry.letter ?? (id === undefined ? undefined : await this.#store.read(id));
       // Dropped meanwhile: that is as good as done.
       if (!letter) return "delivered";
       await this.#deliver({ ...letter, sequence: id, attempt: entry.attempts + 1 }, this.#closing.signal);
