@@ -6,6 +6,7 @@ import { outboxCommand } from "./outbox.ts";
 import { receiverCommand } from "./receiver.ts";
 import { invalidateCommand, kickCommand, sessionsCommand } from "./sessions.ts";
 import { signCommand } from "./sign.ts";
+import { exportCommand, importCommand } from "./store.ts";
 import { statusCommand } from "./status.ts";
 import { streamsCommand } from "./streams.ts";
 import { tokenCommand } from "./token.ts";
@@ -35,6 +36,8 @@ export function commands(parts: CommandParts): readonly Command[] {
     accountCommand(parts),
     apiTokenCommand(parts),
     tokenCommand(parts),
+    exportCommand(parts),
+    importCommand(parts),
     signCommand(parts),
     receiverCommand({ environment, print, complain }),
   ];
