@@ -229,6 +229,9 @@ export class Questions {
   }
 
   async #askAgain(entry: Entry): Promise<void> {
+    // The caller notes the question first: an answer that is there already would else be gone before it, and the question stay for ever.
+    await Promise.resolve();
+    if (!this.#lives(entry)) return void (entry.question = undefined);
     entry.recheckAt = Number.POSITIVE_INFINITY;
     const { grant } = entry;
     let held = this.#newerGrant(entry);

@@ -329,6 +329,17 @@ describe("renew", () => {
     expect(asked).toEqual(["first t21"]);
   });
 
+  it("works for a session that has taken the answer of another one of its scope", async () => {
+    answer = () => allow({ scope: "address", ttl: "10s" });
+    await join();
+    await clock.advance(3_000);
+    const second = await join({ token: "t2" });
+    await clock.advance(8_000);
+    await renew(second.sessionId, { token: "t3" });
+    await sessions.invalidate({ ids: [second.sessionId] });
+    expect(asked.slice(-2)).toEqual(["again t3", "again t3"]);
+  });
+
   it("does not take the name of a session that lives already", async () => {
     const [one, two] = [await join(), await join({ token: "t2" })];
     await renew(one.sessionId, { token: "t2" });
