@@ -153,6 +153,20 @@ describe("the packager", () => {
     expect(targets).toEqual([3, 3, 3, 3, 5, 5, 5]);
   });
 
+  it("keeps a selection whose tracks are not there for a while", async () => {
+    const packager = new Packager(streamOf([]), 3);
+    const both = listOf(0, 1, (sequence) => fragment(sequence, { tracks: [data, aac] }));
+    const without = listOf(1, 2, (sequence) => fragment(sequence, { tracks: [data] }));
+    expect(packager.select("2", without)).toBeUndefined();
+    const selection = packager.select("02", both);
+    expect(selection).toEqual({ id: "2", tracks: [aac] });
+    expect(packager.select("2", without)).toEqual(selection);
+    expect(packager.select("7", without)).toBeUndefined();
+    const [name = ""] = lines(packager.playlist(selection!, without), ".ts");
+    // Tables and nothing else: a segment of it is still one.
+    expect((await packager.segment(selection!, name, without))?.length).toBe(2 * 188);
+  });
+
   it("selects tracks that there are, one of each kind", () => {
     const packager = new Packager(streamOf([aac, other, data, opus]), 3);
     const list = listOf(0, 1);

@@ -33,6 +33,7 @@ export class Packager {
   readonly #playlists = new Map<string, { readonly key: string; readonly text: string }>();
   /** Signs the names of shared segments: only who has seen them in a playlist knows them. */
   readonly #secret: KeyObject | undefined;
+  readonly #selections = new Map<string, Selection>();
   #bandwidth: { readonly peak: number; readonly average: number } | undefined;
   #longest = 0;
   #breaks = 0;
@@ -64,7 +65,11 @@ export class Packager {
     const video = tracks.find((track) => track?.kind === "video");
     const audio = tracks.find((track) => track?.kind === "audio");
     const found = [video, audio].filter((track) => track !== undefined);
-    return found.length === wanted.length ? { id: idOf(found), tracks: found } : undefined;
+    if (found.length !== wanted.length) return this.#selections.get(wanted.join("_"));
+    const selection = { id: idOf(found), tracks: found };
+    // What is shown in a stream's place may lack one of its tracks for a while: who plays these goes on with the others.
+    this.#selections.set(wanted.join("_"), selection);
+    return selection;
   }
 
   /** The multivariant playlist. Throws "input.unsupported" when no track can be carried. */
