@@ -86,7 +86,12 @@ async function gate(): Promise<readonly Figure[]> {
   }, 5_000);
   await bench.close();
   return [
-    { what: `memory for each idle session, ${many} let in through the gate by a handler, as browsers ask`, value: idle, unit: "bytes", bar: 1500 },
+    {
+      what: `memory for each idle session, ${many} let in through the gate by a handler, as browsers ask`,
+      value: idle,
+      unit: "bytes",
+      bar: 1500,
+    },
     { what: "a request of a known session goes through the gate, median", value: known, unit: "µs", bar: 20 },
     { what: "a new session through the gate with a function as handler, parsing included, median", value: begins, unit: "µs" },
   ];

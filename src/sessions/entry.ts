@@ -4,34 +4,34 @@ import type { Clock } from "../base/time.ts";
 import type { Grant } from "./answers/grants.ts";
 import type { Flow } from "./history.ts";
 import type { Traits } from "./pick.ts";
+import { rateMarks, type RateMarks } from "./rate-marks.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
+import { activeNames, sortedUses, Use, useOf, usesOf } from "./uses.ts";
 
 /** Milliseconds that a session outlives its last connection, and that a part of it counts as active. */
 const idleMs = 15_000;
 
 /** Bytes of all tags of one session. */
 const mostTagBytes = 512;
-const rateSeconds = 5;
-const rateMarks = rateSeconds + 1;
 /** Tokens of one session that are known to be older than its newest. */
 const mostOutdated = 16;
-/** Names of each kind that one session remembers; sessions that everybody shares (mode 0) would grow without end. */
-const mostUses = 256;
 
-/** How long one stream, connector or address was in use. */
-type Use = { seconds: number; lastTick: number; lastActive: number };
-
-/** One connection's part. `Connection` adds plain integers only: it stands in the packet path. */
+/** One connection's part. `count` adds plain integers only: it stands in the packet path. */
 export class Part implements SessionConnection {
   readonly #entry: Entry;
   readonly flow: Flow;
-  readonly uses: readonly Use[];
-  readonly #aborter = new AbortController();
+  readonly #stream: Use;
+  readonly #protocol: Use;
+  readonly #host: Use;
+  /** Made for who asks for it: most requests are over before anybody does. */
+  #aborter: AbortController | undefined;
 
-  constructor(entry: Entry, flow: Flow, uses: readonly Use[]) {
+  constructor(entry: Entry, flow: Flow, stream: Use, protocol: Use, host: Use) {
     this.#entry = entry;
     this.flow = flow;
-    this.uses = uses;
+    this.#stream = stream;
+    this.#protocol = protocol;
+    this.#host = host;
   }
 
   get sessionId(): string {
@@ -39,7 +39,7 @@ export class Part implements SessionConnection {
   }
 
   get signal(): AbortSignal {
-    return this.#aborter.signal;
+    return (this.#aborter ??= new AbortController()).signal;
   }
 
   count(up: number, down: number): void {
@@ -54,13 +54,35 @@ export class Part implements SessionConnection {
   }
 
   abort(error: SluiceError): void {
-    this.#aborter.abort(error);
+    (this.#aborter ??= new AbortController()).abort(error);
+  }
+
+  /** Counts what it uses up to the second `tick`. */
+  mark(tick: number, passed: number, now: number): void {
+    this.#stream.mark(tick, passed, now);
+    this.#protocol.mark(tick, passed, now);
+    this.#host.mark(tick, passed, now);
+  }
+
+  /** It has left: what it used was active until now. */
+  left(now: number): void {
+    this.#stream.lastActive = this.#protocol.lastActive = this.#host.lastActive = Math.ceil(now);
   }
 
   [Symbol.dispose](): void {
     this.#entry.leave(this);
   }
 }
+
+/** When something is to happen to a session, and until when; monotonic milliseconds. */
+type Times = { recheckAt: number; goodUntil: number; endsAt: number; renewAt: number };
+
+const never = Number.POSITIVE_INFINITY;
+/** Of all sessions whose answer has no end. */
+const endless: Readonly<Times> = { recheckAt: never, goodUntil: never, endsAt: never, renewAt: never };
+
+/** What entries of one server share. */
+export type EntryParts = { readonly clock: Clock; readonly marks: RateMarks };
 
 /** A living session: being checked or let in. Refused ones are kept by `Refusals`, ended ones as `SessionEnd`. */
 export class Entry {
@@ -78,18 +100,10 @@ export class Entry {
   renewal: Promise<void> | undefined;
   /** True when the question that is out has to be asked once more, as rules have changed meanwhile. */
   stale = false;
-  /** Monotonic ms of the next question: of `recheckEvery`, or when `ttl` is over. */
-  recheckAt = Number.POSITIVE_INFINITY;
-  /** Monotonic ms: from here on (`ttl` and `staleFor` are over) nobody is let in without a new answer. */
-  goodUntil = Number.POSITIVE_INFINITY;
-  /** Monotonic ms: `expiresAt` of its answer; who watches is ended then. */
-  endsAt = Number.POSITIVE_INFINITY;
-  /** Monotonic ms: from here on it is asked about because of `endsAt`. */
-  renewAt = Number.POSITIVE_INFINITY;
   /** True from when it has taken a place. */
   seated = false;
   /** Further ids by which it is found, oldest first; `Living` keeps them, and what follows. */
-  readonly aliases: string[] = [];
+  aliases: readonly string[] = none;
   lastingAlias: string | undefined;
   roamingKey: string | undefined;
   /** Monotonic ms of the answer that it lives by. */
@@ -102,50 +116,85 @@ export class Entry {
   down = 0;
   positionMs = 0;
   seconds = 0;
-  /** Where the session counts in the history: with its newest connection. */
+  /** That of its newest connection. */
   flow: Flow | undefined;
-  readonly #clock: Clock;
-  readonly #parts = new Set<Part>();
-  readonly #streams = new Map<string, Use>();
-  readonly #protocols = new Map<string, Use>();
-  readonly #hosts = new Map<string, Use>();
-  readonly #tags = new Set<string>();
-  #tagBytes = 0;
+  /** Where it counts in the history. */
+  #counted: Flow | undefined;
+  readonly #parts: EntryParts;
+  #times = endless;
+  /** Its connections: one stands here by itself, as most sessions never have more. */
+  #open: Part | Set<Part> | undefined;
+  #streams: Use | undefined;
+  #protocols: Use | undefined;
+  #hosts: Use | undefined;
+  /** One stands here by itself. */
+  #tags: string | readonly string[] | undefined;
   #outdated: string[] | undefined;
   #lastTick = -1;
   #idleSince: number;
-  readonly #upMarks = new Float64Array(rateMarks);
-  readonly #downMarks = new Float64Array(rateMarks);
+  /** Where its marks are; -1 while nothing moves. */
+  #slot = -1;
   #ticks = 0;
 
-  constructor(id: string, identity: Identity, ask: Ask, clock: Clock) {
+  constructor(id: string, identity: Identity, ask: Ask, parts: EntryParts) {
     this.id = id;
     this.identity = identity;
     this.newest = identity;
     this.ask = ask;
-    this.startedAt = clock.now();
-    this.#clock = clock;
-    this.#idleSince = clock.monotonic();
+    this.startedAt = parts.clock.now();
+    this.#parts = parts;
+    this.#idleSince = Math.ceil(parts.clock.monotonic());
+  }
+
+  /** The next question: of `recheckEvery`, or when `ttl` is over. */
+  get recheckAt(): number {
+    return this.#times.recheckAt;
+  }
+
+  set recheckAt(at: number) {
+    this.plan({ ...this.#times, recheckAt: at });
+  }
+
+  /** From here on (`ttl` and `staleFor` are over) nobody is let in without a new answer. */
+  get goodUntil(): number {
+    return this.#times.goodUntil;
+  }
+
+  /** `expiresAt` of its answer; who watches is ended then. */
+  get endsAt(): number {
+    return this.#times.endsAt;
+  }
+
+  /** From here on it is asked about because of `endsAt`. */
+  get renewAt(): number {
+    return this.#times.renewAt;
+  }
+
+  /** Sets all of these. */
+  plan({ recheckAt, goodUntil, endsAt, renewAt }: Times): void {
+    const ends = Math.min(recheckAt, goodUntil, endsAt, renewAt) < never;
+    this.#times = ends ? { recheckAt, goodUntil, endsAt, renewAt } : endless;
   }
 
   /** True while a connection is open. */
   get connected(): boolean {
-    return this.#parts.size > 0;
+    return this.#open !== undefined;
   }
 
   /** True when nothing was connected for 15 seconds. */
   idle(now: number): boolean {
-    return this.#parts.size === 0 && now - this.#idleSince >= idleMs;
+    return this.#open === undefined && now - this.#idleSince >= idleMs;
   }
 
   /** Streams that the session has had, in the order of their first use. */
-  streams(): Iterable<StreamName> {
-    return this.#streams.keys();
+  *streams(): Iterable<StreamName> {
+    for (const { name } of usesOf(this.#streams)) yield name;
   }
 
   /** Seconds that the session has had a connection on the stream. */
   secondsOn(stream: StreamName): number {
-    return this.#streams.get(stream)?.seconds ?? 0;
+    for (let use = this.#streams; use; use = use.next) if (use.name === stream) return use.seconds;
+    return 0;
   }
 
   /** All that it can be picked by. */
@@ -153,11 +202,11 @@ export class Entry {
     const { identity, newest } = this;
     return {
       ids: [this.id, ...this.aliases],
-      streams: this.#streams.size > 0 ? [...this.#streams.keys()] : [identity.stream],
-      tags: [...this.#tags],
+      streams: this.#streams ? [...this.streams()] : [identity.stream],
+      tags: this.tags,
       users: [this.user],
       tokens: [identity.token, newest.token],
-      addresses: [identity.address, newest.address, ...this.#hosts.keys()],
+      addresses: [identity.address, newest.address, ...[...usesOf(this.#hosts)].map(({ name }) => name)],
     };
   }
 
@@ -192,68 +241,86 @@ export class Entry {
   }
 
   /** Adds a connection and counts the second in which it came. */
-  join(identity: Identity, flow: Flow, tick: number): Part {
+  join({ stream, protocol, address }: Identity, flow: Flow, tick: number): Part {
     const uses = [
-      useOf(this.#streams, identity.stream),
-      useOf(this.#protocols, identity.protocol),
-      useOf(this.#hosts, identity.address),
+      useOf((this.#streams ??= new Use(stream)), stream),
+      useOf((this.#protocols ??= new Use(protocol)), protocol),
+      useOf((this.#hosts ??= new Use(address)), address),
     ] as const;
-    const part = new Part(this, flow, uses);
-    this.#parts.add(part);
-    this.flow = flow;
-    this.#mark(part, tick, this.#clock.monotonic());
+    const part = new Part(this, flow, ...uses);
+    const { clock, marks } = this.#parts;
+    if (this.#open === undefined) this.#open = part;
+    else if (this.#open instanceof Set) this.#open.add(part);
+    else this.#open = new Set([this.#open, part]);
+    if (this.#slot < 0) this.#slot = marks.take(this.up, this.down);
+    this.#flowsBy(flow);
+    this.#mark(part, tick, 1, clock.monotonic());
     return part;
   }
 
   leave(part: Part): void {
-    if (!this.#parts.delete(part)) return;
-    const now = this.#clock.monotonic();
-    for (const use of part.uses) use.lastActive = now;
-    if (this.#parts.size === 0) this.#idleSince = now;
-    else if (this.flow === part.flow) for (const other of this.#parts) this.flow = other.flow;
+    if (this.#open instanceof Set ? !this.#open.delete(part) : this.#open !== part) return;
+    if (!(this.#open instanceof Set)) this.#open = undefined;
+    else if (this.#open.size < 2) [this.#open] = this.#open;
+    const now = this.#parts.clock.monotonic();
+    part.left(now);
+    if (this.#open === undefined) this.#idleSince = Math.ceil(now);
+    if (this.flow !== part.flow) return;
+    let flow = part.flow;
+    for (const other of this.#connections()) flow = other.flow;
+    this.#flowsBy(flow);
   }
 
-  /** Begins second `tick`: whoever is connected uses it. */
-  tick(tick: number, now: number): void {
-    const slot = this.#ticks++ % rateMarks;
-    this.#upMarks[slot] = this.up;
-    this.#downMarks[slot] = this.down;
-    for (const part of this.#parts) this.#mark(part, tick, now);
+  /** Begins second `tick`, `passed` seconds after the one before: whoever is connected uses them. */
+  tick(tick: number, passed: number, now: number): void {
+    const nth = this.#ticks++;
+    if (this.#slot >= 0 && this.#parts.marks.note(this.#slot, nth, this.up, this.down) && this.#open === undefined && nth >= rateMarks)
+      this.#still();
+    if (this.#open instanceof Part) this.#mark(this.#open, tick, passed, now);
+    else if (this.#open) for (const part of this.#open) this.#mark(part, tick, passed, now);
   }
 
-  /** Aborts all connections; they stay no part of the session. */
+  /** The session has ended: aborts all connections; they stay no part of it. */
   cut(error: SluiceError): void {
-    const parts = [...this.#parts];
-    this.#parts.clear();
+    const parts = this.#connections();
+    this.#open = undefined;
+    this.#flowsBy(undefined);
+    this.#still();
     for (const part of parts) part.abort(error);
   }
 
+  get tags(): readonly string[] {
+    return typeof this.#tags === "string" ? [this.#tags] : (this.#tags ?? none);
+  }
+
   tag(tag: string): boolean {
-    if (this.#tags.has(tag)) return true;
-    const bytes = tag.length + 2;
-    if (tag === "" || this.#tagBytes + bytes > mostTagBytes) return false;
-    this.#tagBytes += bytes;
-    this.#tags.add(tag);
+    const { tags } = this;
+    if (tags.includes(tag)) return true;
+    const bytes = tags.reduce((sum, { length }) => sum + length + 2, tag.length + 2);
+    if (tag === "" || bytes > mostTagBytes) return false;
+    this.#tags = tags.length === 0 ? tag : [...tags, tag];
     return true;
   }
 
   untag(tag: string): boolean {
-    if (!this.#tags.delete(tag)) return false;
-    this.#tagBytes -= tag.length + 2;
+    const { tags } = this;
+    if (!tags.includes(tag)) return false;
+    this.#tags = tags.filter((other) => other !== tag);
     return true;
   }
 
   view(): SessionView {
-    const unix = this.#clock.now() - this.#clock.monotonic();
-    const since = this.#clock.monotonic() - idleMs;
-    const hosts = active(this.#hosts, since);
-    const streams = active(this.#streams, since);
+    const { clock, marks } = this.#parts;
+    const unix = clock.now() - clock.monotonic();
+    const since = clock.monotonic() - idleMs;
+    const hosts = activeNames(this.#hosts, since);
+    const streams = activeNames(this.#streams, since);
     return {
       id: this.id,
       type: this.identity.type,
       state: this.state,
       token: this.newest.token,
-      protocol: active(this.#protocols, since).join(",") || this.identity.protocol,
+      protocol: activeNames(this.#protocols, since).join(",") || this.identity.protocol,
       host: hosts.length > 1 ? "::" : (hosts[0] ?? this.identity.address),
       stream: streams.length > 1 ? "" : (streams[0] ?? this.identity.stream),
       startedAt: this.startedAt,
@@ -261,9 +328,9 @@ export class Entry {
       positionMs: this.positionMs,
       up: this.up,
       down: this.down,
-      upPerSecond: this.#rate(this.up, this.#upMarks),
-      downPerSecond: this.#rate(this.down, this.#downMarks),
-      tags: [...this.#tags],
+      upPerSecond: this.#ticks === 0 ? this.up : this.#slot < 0 ? 0 : marks.up(this.#slot, this.#ticks),
+      downPerSecond: this.#ticks === 0 ? this.down : this.#slot < 0 ? 0 : marks.down(this.#slot, this.#ticks),
+      tags: this.tags,
       user: this.user,
       ...(Number.isFinite(this.goodUntil) && { expiresAt: Math.round(unix + this.goodUntil) }),
       ...(Number.isFinite(this.recheckAt) && { recheckAt: Math.round(unix + this.recheckAt) }),
@@ -271,49 +338,38 @@ export class Entry {
   }
 
   end(): SessionEnd {
-    const protocols = sorted(this.#protocols).filter(([name]) => name !== "HTTP");
+    const protocols = sortedUses(this.#protocols).filter(([name]) => name !== "HTTP");
     const { expiresAt: _expiresAt, recheckAt: _recheckAt, ...view } = this.view();
-    const lists = { streams: sorted(this.#streams), protocols, hosts: sorted(this.#hosts) };
+    const lists = { streams: sortedUses(this.#streams), protocols, hosts: sortedUses(this.#hosts) };
     return { ...view, token: this.identity.token, state: "ended", ...lists };
   }
 
-  /** Bytes per second between the newest tick and the one 5 seconds before; in the first second, what there is. */
-  #rate(total: number, marks: Float64Array): number {
-    if (this.#ticks === 0) return total;
-    const newest = marks[(this.#ticks - 1) % rateMarks] ?? 0;
-    if (this.#ticks < rateMarks) return Math.round(newest / this.#ticks);
-    return Math.round((newest - (marks[this.#ticks % rateMarks] ?? 0)) / rateSeconds);
+  #connections(): readonly Part[] {
+    return this.#open instanceof Set ? [...this.#open] : this.#open ? [this.#open] : none;
   }
 
-  #mark(part: Part, tick: number, now: number): void {
+  /** Nothing moves any more. */
+  #still(): void {
+    if (this.#slot >= 0) this.#parts.marks.free(this.#slot);
+    this.#slot = -1;
+  }
+
+  /** Counts in the history with this flow: inputs and outputs while they are connected, viewers until their session has ended. */
+  #flowsBy(flow: Flow | undefined): void {
+    const counts = flow !== undefined && (this.identity.type === "viewer" || this.connected);
+    if (this.#counted !== undefined) this.#counted.sessions--;
+    this.#counted = counts ? flow : undefined;
+    if (this.#counted !== undefined) this.#counted.sessions++;
+    if (flow) this.flow = flow;
+  }
+
+  #mark(part: Part, tick: number, passed: number, now: number): void {
     if (this.#lastTick !== tick) {
+      this.seconds += Math.min(passed, tick - this.#lastTick);
       this.#lastTick = tick;
-      this.seconds++;
     }
-    for (const use of part.uses) {
-      use.lastActive = now;
-      if (use.lastTick === tick) continue;
-      use.lastTick = tick;
-      use.seconds++;
-    }
+    part.mark(tick, passed, now);
   }
 }
 
-function useOf(uses: Map<string, Use>, name: string): Use {
-  let use = uses.get(name);
-  if (!use) {
-    use = { seconds: 0, lastTick: -1, lastActive: 0 };
-    if (uses.size < mostUses) uses.set(name, use);
-  }
-  return use;
-}
-
-function active(uses: ReadonlyMap<string, Use>, since: number): readonly string[] {
-  const names: string[] = [];
-  for (const [name, use] of uses) if (use.lastActive > since) names.push(name);
-  return names.sort();
-}
-
-function sorted(uses: ReadonlyMap<string, Use>): readonly (readonly [string, number])[] {
-  return [...uses].map(([name, use]) => [name, use.seconds] as const).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
+const none: readonly never[] = [];

@@ -28,13 +28,14 @@ export class Living {
   /** Gives the session another name, if no other session has it. `lasting`: further names do not push it out. */
   alias(entry: Entry, name: string, lasting = false): void {
     if (this.get(name)) return;
-    const { aliases } = entry;
     if (lasting) entry.lastingAlias = name;
-    aliases.push(name);
+    const aliases = [...entry.aliases, name];
     this.#aliases.set(name, entry);
-    if (aliases.length <= mostAliases) return;
-    const [oldest] = aliases.splice(aliases[0] === entry.lastingAlias ? 1 : 0, 1);
-    if (oldest !== undefined) this.#aliases.delete(oldest);
+    if (aliases.length > mostAliases) {
+      const [oldest] = aliases.splice(aliases[0] === entry.lastingAlias ? 1 : 0, 1);
+      if (oldest !== undefined) this.#aliases.delete(oldest);
+    }
+    entry.aliases = aliases;
   }
 
   /** The session is found by this from any address; undefined: it roams no more. */

@@ -8,13 +8,15 @@ import { type Checked, type Outcomes, Questions } from "./answers/questions.ts";
 import { markOf, Refusals } from "./answers/refusals.ts";
 import { takeCensus } from "./census.ts";
 import { Ended } from "./ended.ts";
-import { Entry, type Part } from "./entry.ts";
+import { Entry, type EntryParts, type Part } from "./entry.ts";
 import { History } from "./history.ts";
 import { Listeners } from "./listeners.ts";
 import { Living } from "./living.ts";
 import { Naming } from "./naming.ts";
 import { exactStreams, matcher, type Traits } from "./pick.ts";
 import { Places } from "./places.ts";
+import { RateMarks } from "./rate-marks.ts";
+import { Rounds } from "./rounds.ts";
 import type {
   Ask,
   Identity,
@@ -52,6 +54,9 @@ export function createSessions(options: SessionsOptions): Sessions {
   return new Registry(options);
 }
 
+/** Seconds that a tick counts at most, when it comes late. */
+const mostPassed = 5;
+
 class Registry implements Sessions {
   readonly #clock: Clock;
   readonly #naming: Naming;
@@ -68,6 +73,10 @@ class Registry implements Sessions {
   readonly #over: Listeners<[end: SessionEnd, why: SluiceError]>;
   readonly #idle: Listeners<[stream: StreamName, counters: StreamCounters]>;
   readonly #ticker: Disposable;
+  readonly #rounds: Rounds<Entry>;
+  readonly #entryParts: EntryParts;
+  /** The second of the last round. */
+  #visited: number;
   readonly #now: () => number;
   #closed = false;
 
@@ -88,7 +97,10 @@ class Registry implements Sessions {
     this.#refused = new Refusals(mostRefusals);
     const [living, naming, refused, outcomes] = [this.#living, this.#naming, this.#refused, this.#outcomes()];
     this.#questions = new Questions({ log, clock, places, refused, living, naming, outcomes });
-    this.#history = new History(Math.floor(clock.monotonic() / 1000));
+    this.#visited = Math.floor(clock.monotonic() / 1000);
+    this.#history = new History(this.#visited);
+    this.#rounds = new Rounds(clock);
+    this.#entryParts = { clock, marks: new RateMarks() };
     this.#ticker = clock.every(lookEveryMs, () => this.#tick());
   }
 
@@ -223,11 +235,12 @@ class Registry implements Sessions {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#ticker[Symbol.dispose]();
+    this.#rounds[Symbol.dispose]();
     this.stop(() => true, "The server is shutting down.");
   }
 
   #create(id: string, identity: Identity, ask: Ask): Entry {
-    const entry = new Entry(id, identity, ask, this.#clock);
+    const entry = new Entry(id, identity, ask, this.#entryParts);
     this.#living.add(entry);
     return entry;
   }
@@ -317,27 +330,28 @@ class Registry implements Sessions {
 
   /** Closes the seconds that have passed in the history. */
   #advance(): void {
-    const second = Math.floor(this.#now() / 1000);
-    if (second <= this.#history.second) return;
-    for (const flow of this.#history.flows()) flow.sessions = 0;
-    for (const entry of this.#living.values()) {
-      const counts = entry.identity.type === "viewer" || entry.connected;
-      if (entry.flow && counts && entry.state === "accepted") entry.flow.sessions++;
-    }
-    this.#history.advance(second);
-    for (const entry of this.#living.values()) entry.tick(second, this.#now());
+    this.#history.advance(Math.floor(this.#now() / 1000));
   }
 
   #tick(): void {
     this.#advance();
+    const { second } = this.#history;
+    // A machine that has slept did not watch meanwhile.
+    const passed = Math.min(second - this.#visited, mostPassed);
+    this.#visited = second;
+    this.#rounds.begin(this.#living.values(), (entry) => this.#visit(entry, second, passed));
     const now = this.#now();
-    for (const entry of this.#living.values()) {
-      if (entry.state !== "accepted") continue;
-      if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
-      else this.#questions.look(entry, now);
-    }
     this.#questions.forgetOld(now);
     this.#ended.expire(now);
+  }
+
+  /** Once a second. */
+  #visit(entry: Entry, second: number, passed: number): void {
+    const now = this.#now();
+    if (passed > 0) entry.tick(second, passed, now);
+    if (entry.state !== "accepted") return;
+    if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
+    else this.#questions.look(entry, now);
   }
 }
 

@@ -299,10 +299,7 @@ export class Questions {
     if (user !== undefined || tags.length > 0) outcomes.changed(entry);
     const life = lifeOfYes(verdict, held?.at ?? now, { now, unix: clock.now() }, log, entry);
     entry.answeredAt = life.at;
-    entry.goodUntil = life.until;
-    entry.endsAt = life.endsAt;
-    entry.renewAt = life.renewAt;
-    entry.recheckAt = life.recheckAt;
+    entry.plan({ goodUntil: life.until, endsAt: life.endsAt, renewAt: life.renewAt, recheckAt: life.recheckAt });
     if (user !== undefined && user !== entry.user) places.move(entry, user);
     for (const tag of tags) {
       if (!entry.tag(tag)) log.write("WARN", "A session has no room for another tag", { stream: entry.identity.stream });
