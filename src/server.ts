@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { FallbackRules } from "./access/fallback/fallback-rules.ts";
 import { createDecisions } from "./access/decisions.ts";
 import { createGate } from "./access/gate.ts";
+import { PendingPushes } from "./access/pending-pushes.ts";
 import { bitrateOf } from "./access/limits/bitrate.ts";
 import { AddedLimits } from "./access/limits/added-limits.ts";
 import { LimitKeeper } from "./access/limits/limit-keeper.ts";
@@ -122,7 +123,8 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const sessions = createSessions({ clock, log, settings: () => configuration.sessions, places: limits });
   streamTags.onChange(() => limits.recount());
   const fallbackRules = new FallbackRules(configuration, streamTags.tagsOf);
-  const control = createControl({ directory, sessions, fallbackRules });
+  const pending = new PendingPushes(log);
+  const control = createControl({ directory, sessions, fallbackRules, pending });
   const outbox = createOutbox({ store: store.letters, clock, log });
   const triggers = opened.use(
     createTriggers({
@@ -183,6 +185,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     streamKeys,
     fallbackRules,
     limits,
+    pending,
     decisions,
   });
   opened.defer(() => gate.close());

@@ -15,6 +15,7 @@ import { Programs } from "./fallback/programs.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Play } from "./play.ts";
+import type { PendingPushes } from "./pending-pushes.ts";
 import { Publish } from "./publish.ts";
 import { Resolver } from "./resolver.ts";
 import { Routes } from "./routes.ts";
@@ -49,6 +50,8 @@ export type GateOptions = {
   readonly streamKeys?: StreamKeys;
   /** Holds publishers to the limits of what may be pushed, and explains those of viewers; left out: there are none. */
   readonly limits?: Pick<LimitKeeper, "admitPublisher" | "of">;
+  /** Pushes that were given a name and have not begun; left out: nobody wants to know. */
+  readonly pending?: PendingPushes;
   /** Where it is written down who was let in and refused, and why; left out: nobody will ask. */
   readonly decisions?: DecisionBook;
   /** What viewers are shown while their stream is offline; left out: what the configuration of each stream says. */
@@ -105,6 +108,7 @@ export function createGate(options: GateOptions): Gate {
   const publish = new Publish({
     ...{ clock, log, settings, sessions, triggers, directory, connections, inputs, lookup, tokens, streamKeys },
     limits: options.limits,
+    pending: options.pending,
   });
   const ticker = clock.every(1000, () => {
     inputs.tick();

@@ -11,6 +11,7 @@ import type { Triggers } from "../triggers/trigger.ts";
 import { type Connections, detailsOf, type OpenConnection } from "./connections.ts";
 import type { Inputs } from "./inputs.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
+import { PendingPushes } from "./pending-pushes.ts";
 import { Output } from "./told/output.ts";
 import { type GateSettings, liveOptionsOf } from "./settings.ts";
 import { keySource, parsePushSource, publicSource, samePassword } from "./source.ts";
@@ -32,6 +33,8 @@ export type PublishOptions = {
   readonly tokens: TokenVerifier | undefined;
   readonly streamKeys: StreamKeys | undefined;
   readonly limits: Pick<LimitKeeper, "admitPublisher"> | undefined;
+  /** Those that have not begun; left out: nobody wants to know. */
+  readonly pending: PendingPushes | undefined;
 };
 
 type Push = {
@@ -88,12 +91,13 @@ export class Publish {
     const shown = await this.#passes.find(request, host, trace);
     const { pass } = shown;
     const { name, url, life } = pass ? { name: pass.stream, url: request.url, life: {} } : await this.#name(push);
+    using pending = (this.#options.pending ?? new PendingPushes(this.#options.log)).add(life.tags ?? []);
     this.#passes.demand(shown, name, asked, trace);
     connection.last = { stream: name, host, protocol: request.protocol, url };
     const source = pass ? this.#sourceWithPass(name, trace) : await this.#allowed(name, url, push);
     connection.stillThere();
     this.#options.limits?.admitPublisher(name);
-    const writer = await this.#claim(name, source, push, life);
+    const writer = await this.#claim(name, source, push, life, pending.signal);
     let session: SessionConnection | undefined;
     try {
       connection.stillThere();
@@ -106,6 +110,7 @@ export class Publish {
         () => Promise.resolve({ kind: "allow" }),
       );
       for (const tag of life.tags ?? []) this.#options.sessions.tag(session.sessionId, tag);
+      pending.begun();
       return this.#admission(push, writer, session, token, pass);
     } catch (error) {
       session?.[Symbol.dispose]();
@@ -199,11 +204,17 @@ export class Publish {
   }
 
   /** Claims the name; a new stream is announced with STREAM_READY, and nobody can watch it before that was answered. */
-  async #claim(name: StreamName, source: string, { request, trace }: Push, { whenTaken }: PushLife): Promise<StreamWriter> {
+  async #claim(
+    name: StreamName,
+    source: string,
+    { request, trace }: Push,
+    { whenTaken }: PushLife,
+    moot: AbortSignal,
+  ): Promise<StreamWriter> {
     const { directory, settings, inputs, triggers } = this.#options;
     const config = settings.stream(baseName(name));
     const options = liveOptionsOf(config, publicSource(source));
-    if (whenTaken === "backup") await this.#turn(name, request, trace);
+    if (whenTaken === "backup") await this.#turn(name, request, trace, moot);
     const before = directory.get(name);
     const writer = publishAs(directory, name, options, whenTaken === "take-over");
     if (writer.stream === before) return writer;
@@ -220,11 +231,11 @@ export class Publish {
     throw new SluiceError("access.denied", verdict.reason);
   }
 
-  /** Waits until nobody else pushes to the stream; whoever waits is the backup of who does. */
-  async #turn(name: StreamName, { connection }: AccessRequest, trace: Trace): Promise<void> {
+  /** Waits until nobody else pushes to the stream; whoever waits is the backup of who does, unless `moot` says that it may not go on. */
+  async #turn(name: StreamName, { connection }: AccessRequest, trace: Trace, moot: AbortSignal): Promise<void> {
     const { directory } = this.#options;
-    await directory.vacant(name, connection.signal).catch(() => {
-      throw new SluiceError("access.ended", "The connection has closed.");
+    await directory.vacant(name, AbortSignal.any([connection.signal, moot])).catch(() => {
+      throw moot.aborted ? moot.reason : new SluiceError("access.ended", "The connection has closed.");
     });
     trace.add("backup", "its turn");
   }

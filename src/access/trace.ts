@@ -98,7 +98,7 @@ function handlerWords({ handler, role, answer, attempts = 0, failure }: HandlerT
 
 /** The values of rewrites are left out: they may be names that nobody is to know. */
 function answerWords(answer: Verdict | Rewriting): string {
-  if (answer.kind === "rewrite") return "another value";
+  if (answer.kind === "rewrite") return answer.note === undefined ? "another value" : `another value; note: ${answer.note}`;
   if (answer.kind === "keep") return "as it is";
   const { ttl, staleFor, recheckEvery, expiresAt, scope, user, note, limits, roams, denyFor, final } = answer as Partial<
     Record<string, unknown>

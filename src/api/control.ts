@@ -1,4 +1,5 @@
 import type { FallbackRules } from "../access/fallback/fallback-rules.ts";
+import type { PendingPushes } from "../access/pending-pushes.ts";
 import type { ServerControl, Viewer } from "../base/server-control.ts";
 import type { Sessions, SessionView } from "../sessions/session.ts";
 import type { StreamDirectory } from "../streams/stream.ts";
@@ -8,10 +9,12 @@ export function createControl({
   directory,
   sessions,
   fallbackRules,
+  pending,
 }: {
   readonly directory: StreamDirectory;
   readonly sessions: Sessions;
   readonly fallbackRules: Pick<FallbackRules, "add">;
+  readonly pending: PendingPushes;
 }): ServerControl {
   const watching = (stream?: string): SessionView[] =>
     sessions
@@ -33,8 +36,9 @@ export function createControl({
     publishing: (stream) =>
       sessions.list().some((session) => session.type === "input" && session.state === "accepted" && session.stream === stream),
     recheckTagged: (tag) => sessions.invalidate({ tags: [tag] }),
-    stopTagged: (tag, reason) => sessions.stop((session) => session.tags.includes(tag), reason),
+    stopTagged: (tag, reason) => pending.stopTagged(tag, reason) + sessions.stop((session) => session.tags.includes(tag), reason),
     onRefused: (run) => sessions.onRefuse(run),
+    onPushRefused: (run) => pending.onRefused(run),
     stopSessions: (ids) => {
       const picked = new Set(ids);
       return sessions.stop((session) => picked.has(session.id), "the session was stopped by the operator's code");

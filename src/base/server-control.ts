@@ -45,10 +45,12 @@ export interface ServerControl {
   publishing(stream: string): boolean;
   /** Asks `USER_NEW` again for everybody whose session has this tag. Resolves with how many sessions it touched. */
   recheckTagged(tag: string): Promise<number>;
-  /** Ends all sessions with this tag, publishers' and viewers'. The reason is told to those who understand one. Gives how many it ended. */
+  /** Ends all sessions with this tag, publishers' and viewers', and refuses pushes with it that have not begun. The reason is told to those who understand one. Gives how many it ended. */
   stopTagged(tag: string, reason: string): number;
   /** Calls `run` for each viewer whose session does not begin, whatever `USER_NEW` was answered. Absent where the server does not tell. */
   onRefused?(run: (sessionId: string) => void): Disposable;
+  /** The same for pushes that a handler has given a name; with the tags that it gave them. */
+  onPushRefused?(run: (tags: readonly string[]) => void): Disposable;
   /** Ends sessions; the viewers may come back and are asked about anew. Gives how many it ended. */
   stopSessions(sessionIds: readonly string[]): number;
 }

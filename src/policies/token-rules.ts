@@ -32,7 +32,14 @@ export function within(list: readonly string[], address: string): boolean {
   });
 }
 
+const tagPrefix = "token:";
+
 /** The tag of every session that a token has let in: by it they are ended when the token is revoked. */
 export function tagOf({ id }: Pick<TokenRecord, "id">): string {
-  return `token:${id}`;
+  return `${tagPrefix}${id}`;
+}
+
+/** The token's id; undefined for another tag. */
+export function idOfTag(tag: string): string | undefined {
+  return tag.startsWith(tagPrefix) ? tag.slice(tagPrefix.length) : undefined;
 }

@@ -1,5 +1,6 @@
 import { createDecisions, type DecisionBook } from "../../src/access/decisions.ts";
 import { createGate, type Gate, type GateSettings, type StreamSettings } from "../../src/access/gate.ts";
+import { PendingPushes } from "../../src/access/pending-pushes.ts";
 import { createStreamKeys } from "../../src/access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "../../src/access/tokens/token-verifier.ts";
 import { bitrateOf } from "../../src/access/limits/bitrate.ts";
@@ -38,6 +39,7 @@ export class GateBench {
   readonly tokens;
   readonly streamKeys = createStreamKeys({});
   readonly decisions: DecisionBook;
+  readonly pending: PendingPushes;
   readonly gate: Gate;
   readonly outbox: Outbox | undefined;
   /** Every trigger that somebody listened to, as MistServer's text: `NAME|line|line`. */
@@ -87,7 +89,9 @@ export class GateBench {
     const lookup = async (host: string): Promise<readonly string[]> => this.hosts[host] ?? Promise.reject(new Error("no such host"));
     const isPublic = (name: string): boolean => this.streams[name] !== undefined || this.directory.get(name) !== undefined;
     this.decisions = createDecisions({ clock, isPublic });
+    this.pending = new PendingPushes(log);
     this.gate = createGate({
+      pending: this.pending,
       clock,
       decisions: this.decisions,
       log,

@@ -17,9 +17,9 @@ export class PolicyScene implements AsyncDisposable {
   readonly #folder: string;
 
   constructor(bench: GateBench, store: Store, folder: string) {
-    const { clock, directory, sessions, triggers } = bench;
+    const { clock, directory, pending, sessions, triggers } = bench;
     const log = { write: (kind: string, message: string) => void bench.logged.push(`${kind} ${message}`) };
-    const server = createControl({ directory, sessions, fallbackRules: { add: () => ({ [Symbol.dispose]: () => {} }) } });
+    const server = createControl({ directory, sessions, pending, fallbackRules: { add: () => ({ [Symbol.dispose]: () => {} }) } });
     this.bench = bench;
     this.store = store;
     this.#folder = folder;
