@@ -103,7 +103,9 @@ export class Writer implements PostgresPool {
   }
 
   #refusal(): SluiceError {
-    return new SluiceError("server.failed", this.#ended.signal.aborted ? "the store is closed" : this.#why);
+    return new SluiceError("server.failed", this.#ended.signal.aborted ? "the store is closed" : this.#why, {
+      retryAfterMs: longestWaitMs,
+    });
   }
 
   async #connect(first: boolean): Promise<pg.Client> {
