@@ -12,23 +12,27 @@ export function nodeListener(
   return (request, response) => void answer(receive, request, response);
 }
 
+/** Milliseconds that the rest of a call that nobody reads may take. */
+const restMs = 5000;
+
 async function answer(receive: (request: Request) => Promise<Response>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = bodyOf(request);
   try {
-    const answered = await receive(requestOf(request));
-    const body = Buffer.from(await answered.arrayBuffer());
+    const answered = await receive(requestOf(request, body.stream));
+    const bytes = Buffer.from(await answered.arrayBuffer());
+    await body.drained();
+    if (!request.complete) response.setHeader("Connection", "close");
     response.writeHead(answered.status, Object.fromEntries(answered.headers));
-    response.end(body);
+    response.end(bytes);
   } catch (error) {
-    const { body, headers } = failedText(undefined, `the call could not be read: ${messageOf(error)}`);
+    const { body: text, headers } = failedText(undefined, `the call could not be read: ${messageOf(error)}`);
+    await body.drained();
     if (!response.headersSent) response.writeHead(200, { ...headers, "Content-Length": "0" });
-    response.end(body);
-  } finally {
-    // What is left of a call that was not read to its end; a connection that is closed too early would lose the answer.
-    request.resume();
+    response.end(text);
   }
 }
 
-function requestOf(request: IncomingMessage): Request {
+function requestOf(request: IncomingMessage, body: ReadableStream<Uint8Array>): Request {
   const headers = new Headers();
   for (const [name, values] of Object.entries(request.headersDistinct)) for (const value of values ?? []) headers.append(name, value);
   const { method = "GET", url = "/" } = request;
@@ -36,35 +40,49 @@ function requestOf(request: IncomingMessage): Request {
   const path = "originalUrl" in request && typeof request.originalUrl === "string" ? request.originalUrl : url;
   const target = new URL(`http://receiver${path.startsWith("/") ? path : `/${path}`}`);
   const withBody = method !== "GET" && method !== "HEAD";
-  return new Request(target, { method, headers, ...(withBody && { body: bodyOf(request), duplex: "half" }) });
+  return new Request(target, { method, headers, ...(withBody && { body, duplex: "half" }) });
 }
 
-/** The body as a web stream. Whoever stops reading does not close the connection: the answer still has to go out. */
-function bodyOf(request: IncomingMessage): ReadableStream<Uint8Array> {
+/**
+ * The body as a web stream. `drained` throws away what nobody has read, and resolves when the call has come to its end: who answers before
+ * that closes the connection on a sender that still sends, and it does not see the answer.
+ */
+function bodyOf(request: IncomingMessage): { readonly stream: ReadableStream<Uint8Array>; drained(): Promise<void> } {
+  /** Nobody wants what comes. */
   let over = false;
-  return new ReadableStream<Uint8Array>({
+  const ended = new Promise<void>((resolve) => {
+    if (request.readableEnded || request.destroyed) return resolve();
+    for (const event of ["end", "close", "error"]) request.once(event, () => resolve());
+  });
+  const stream = new ReadableStream<Uint8Array>({
     start(controller) {
       request.on("data", (chunk: Buffer) => {
         if (over) return;
         controller.enqueue(chunk);
         if ((controller.desiredSize ?? 0) <= 0) request.pause();
       });
-      request.once("end", () => {
-        if (!over) controller.close();
-        over = true;
-      });
-      const lost = (): void => {
-        if (!over) controller.error(new Error("the connection was lost"));
-        over = true;
-      };
-      request.once("error", lost);
-      request.once("close", lost);
       request.pause();
+      void ended.then(() => {
+        if (over) return;
+        over = true;
+        if (request.complete) controller.close();
+        else controller.error(new Error("the connection was lost"));
+      });
     },
     pull: () => void request.resume(),
     cancel() {
       over = true;
-      request.resume();
     },
   });
+  return {
+    stream,
+    async drained() {
+      over = true;
+      request.resume();
+      const late = Promise.withResolvers<void>();
+      const timer = setTimeout(late.resolve, restMs);
+      await Promise.race([ended, late.promise]);
+      clearTimeout(timer);
+    },
+  };
 }
