@@ -55,6 +55,7 @@ const programs = [
 const optionalPrograms = [
   { program: "obs", packages: ["obs-studio", "obs-plugins"] },
   { program: "xvfb-run", packages: ["xvfb", "xauth"] },
+  { versions: "/usr/lib/postgresql", file: "bin/initdb", packages: ["postgresql"] },
 ];
 
 /** Single programs of Debian packages that bring a service, which is not wanted: taken out of the package, nothing of it is set up. */
@@ -81,10 +82,20 @@ export function installPrograms(wanted = programs, optional = wanted === program
   const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   try {
     execFileSync("apt-get", ["update", "-qq"], { stdio: ["ignore", 2, 2], env: environment });
+    if (missing.includes("postgresql")) withoutDatabase(environment);
     execFileSync("apt-get", command.split(" ").slice(1), { stdio: ["ignore", "ignore", 2], env: environment });
   } catch {
     fail(`apt-get could not install them. Run by hand:\n\n  apt-get update && ${command}\n`);
   }
+}
+
+/** Debian's PostgreSQL makes a database and starts it when it is installed; tests make their own, and nobody has asked for that one. */
+function withoutDatabase(environment) {
+  const args = ["install", "-y", "--no-install-recommends", "postgresql-common"];
+  execFileSync("apt-get", args, { stdio: ["ignore", "ignore", 2], env: environment });
+  const file = "/etc/postgresql-common/createcluster.conf";
+  const text = readFileSync(file, "utf8");
+  if (!/^\s*create_main_cluster\s*=/m.test(text)) writeFileSync(file, `${text}\ncreate_main_cluster = false\n`);
 }
 
 /** Tests of what could not be taken are skipped, with the reason. */
@@ -132,6 +143,8 @@ export function runNode(args, options = {}) {
 }
 
 function isThere(one) {
+  if (one.versions)
+    return existsSync(one.versions) && readdirSync(one.versions).some((version) => existsSync(join(one.versions, version, one.file)));
   if (one.file) return existsSync(one.file);
   if (!one.args) return has(one.program);
   try {

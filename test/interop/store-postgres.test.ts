@@ -68,7 +68,7 @@ describe.skipIf(missing)(`a server whose store is PostgreSQL${missing ? " (which
     expect(late.headers["x-trigger-sequence"]).toBe("1");
     expect(await again.api({ streams: true })).toMatchObject({ streams: { extra: { source: "push://" } } });
     {
-      await using encoder = startEncoder(again.rtmp(`live/${pushToken}`));
+      await using _encoder = startEncoder(again.rtmp(`live/${pushToken}`));
       await expect.poll(async () => JSON.stringify(await again.api({ active_streams: true })), { timeout: 20_000 }).toContain("live");
       using viewer = await view(again.http(`${viewToken}.flv`));
       await viewer.atLeast(1000);
