@@ -9,7 +9,11 @@ import type { Triggers } from "../triggers/trigger.ts";
 import type { Hearer } from "./trace.ts";
 
 /** What native handlers are told of a request beside the payload. */
-export function detailsOf(request: AccessRequest, asked: StreamName, recheck = false): RequestDetails {
+export function detailsOf(
+  request: Pick<AccessRequest, "protocol" | "query" | "headers" | "cookies" | "tls">,
+  asked: StreamName,
+  recheck = false,
+): RequestDetails {
   const { query, headers, cookies, tls } = request;
   return { asked, recheck, connector: request.protocol, query, headers, cookies, ...(tls && { tls }) };
 }

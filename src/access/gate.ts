@@ -13,6 +13,7 @@ import { createDecisions, type DecisionBook } from "./decisions.ts";
 import { FallbackRules } from "./fallback/fallback-rules.ts";
 import { Programs } from "./fallback/programs.ts";
 import { Inputs, type OpenInput } from "./inputs.ts";
+import { KeptRequests } from "./kept-request.ts";
 import type { LimitKeeper } from "./limits/limit-keeper.ts";
 import { Play } from "./play.ts";
 import type { PendingPushes } from "./pending-pushes.ts";
@@ -84,6 +85,7 @@ export function createGate(options: GateOptions): Gate {
   const connections = new Connections(triggers, log);
   const inputs = new Inputs({ clock, log, settings, directory, triggers, openInput });
   const routes = new Routes(sessions);
+  const requests = new KeptRequests();
   const agentTags = new AgentTags(clock, sessions);
   const rules = options.fallbackRules ?? new FallbackRules(settings, () => []);
   const programs = new Programs({
@@ -101,7 +103,7 @@ export function createGate(options: GateOptions): Gate {
   const { decisions = createDecisions({ clock }) } = options;
   const witness = new Witness(decisions, log, sessions);
   const play = new Play({
-    ...{ clock, settings, sessions, triggers, connections, inputs, programs, resolver, routes, agentTags, ends, witness },
+    ...{ clock, settings, sessions, triggers, connections, inputs, programs, resolver, routes, requests, agentTags, ends, witness },
     tokens: options.tokens,
     limits: options.limits,
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { emptyFile, GateBench } from "../../test/support/gate-bench.ts";
 import { createDirectory } from "../streams/directory.ts";
-import { Routes } from "./routes.ts";
+import { Route, Routes } from "./routes.ts";
 import { parsePushSource, publicSource, samePassword } from "./source.ts";
 import { Trace } from "./trace.ts";
 import { climbs, expandVariables } from "./variables.ts";
@@ -72,7 +72,7 @@ describe("routes", () => {
       },
     });
     expect(routes.key("a", "1.1.1.1", "b c")).not.toBe(routes.key("c a", "1.1.1.1", "b"));
-    for (let at = 0; at < 100; at++) routes.keep(`key ${at}`, "s1", { stream, redirected: true, identities: new Map() });
+    for (let at = 0; at < 100; at++) routes.keep(`key ${at}`, "s1", new Route({ stream, redirected: true }));
     expect(routes.size).toBe(32);
     end({ id: "s1" });
     expect(routes.size).toBe(0);

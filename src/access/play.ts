@@ -13,7 +13,7 @@ import { fallbackOf, limitOf } from "./limits/refusal.ts";
 import { Question, type QuestionParts } from "./question.ts";
 import { noOldToken, Renewals } from "./renewals.ts";
 import type { Resolver, Target } from "./resolver.ts";
-import type { Route, Routes } from "./routes.ts";
+import { Route, type Routes } from "./routes.ts";
 import { Output } from "./told/output.ts";
 import { ViewerIdentities } from "./viewer-identity.ts";
 import { Visit } from "./visit.ts";
@@ -131,7 +131,8 @@ export class Play {
     let session: SessionConnection | undefined;
     try {
       const type = this.#typeOf(request);
-      const known = route?.identities.get(request.protocol);
+      const known = route?.identity(request.protocol);
+      visit.known = type !== undefined && known?.type === type;
       const identity = type && (known?.type === type ? known : await this.#identities.of(visit, stream, type));
       if (identity) session = await this.#join(visit, identity, route !== undefined);
       connection.stillThere();
@@ -227,7 +228,7 @@ export class Play {
       const route = routes.find(key, (stream) => this.#plays(stream));
       const target = route ?? (await resolver.resolve(asked, host, request, visit.trace));
       visit.token = old;
-      const held = [...(route?.identities.values() ?? [])].at(-1) ?? (await this.#identities.of(visit, target.stream, "viewer"));
+      const held = route?.newest ?? (await this.#identities.of(visit, target.stream, "viewer"));
       visit.token = token;
       const living = this.#renewals.living(held, [old]);
       if (!living) continue;
@@ -245,12 +246,8 @@ export class Play {
     try {
       await this.#renewals.renew(living.id, identity, question.ask);
       const expiresAt = this.#renewals.expiry(question.answer);
-      const { stream, redirected } = target;
       const key = routes.key(visit.asked, visit.host, identity.token, this.#identities.mark(visit.request));
-      routes.keep(key, living.id, {
-        ...{ stream, redirected },
-        identities: new Map([[identity.protocol, identity]]),
-      });
+      routes.keep(key, living.id, new Route(target, identity));
       witness.allowed(visit.seen("renew"));
       const cookie = tokenCookie(identity.token, this.#options.settings.sessions.tknMode, isSecure(visit.request));
       return { sessionId: living.id, ...(expiresAt !== undefined && { expiresAt }), ...(cookie !== undefined && { cookie }) };
@@ -261,8 +258,8 @@ export class Play {
 
   #remember(visit: Visit, target: Target, route: Route | undefined, identity: Identity, session: SessionConnection): void {
     if (session.signal.aborted) throw session.signal.reason;
-    const kept = route ?? { ...target, identities: new Map() };
-    kept.identities.set(identity.protocol, identity);
+    const kept = route ?? new Route(target);
+    kept.keep(identity);
     if (!route) this.#options.routes.keep(visit.key, session.sessionId, kept);
   }
 
@@ -321,7 +318,9 @@ export class Play {
         output.position(ms);
       },
       ends: (reason, bytes) => output.ends(reason, bytes),
-      signal: session?.signal ?? connection.signal,
+      get signal() {
+        return session?.signal ?? connection.signal;
+      },
       [Symbol.dispose]: closer[Symbol.dispose],
     };
   }

@@ -1,10 +1,10 @@
 import { type Allow, allow, type Deny, deny, type Verdict } from "../base/decision.ts";
 import type { StreamName } from "../base/stream-name.ts";
 import { type Clock, durationMs } from "../base/time.ts";
-import type { AccessRequest } from "../sessions/access-request.ts";
 import type { Ask, Identity } from "../sessions/session.ts";
 import type { Triggers } from "../triggers/trigger.ts";
 import { detailsOf } from "./connections.ts";
+import type { AskedWith, KeptRequests } from "./kept-request.ts";
 import type { GateSettings } from "./settings.ts";
 import type { AgentTags } from "./told/agent-tags.ts";
 import type { SessionEnds } from "./told/session-ends.ts";
@@ -23,6 +23,7 @@ export type QuestionParts = {
   readonly ends: SessionEnds;
   readonly witness: Witness;
   readonly tokens: TokenVerifier | undefined;
+  readonly requests: KeptRequests;
 };
 
 /** MistServer remembers a refusal so long, or until the token's `nbf`. */
@@ -34,9 +35,8 @@ const refusalMs = 600_000;
  */
 export class Question {
   readonly #parts: QuestionParts;
-  readonly #request: AccessRequest;
+  #request: AskedWith;
   readonly #asked: StreamName;
-  readonly #host: string;
   readonly #identity: Identity;
   /** Until the first answer: what is asked later is written down by itself. */
   #visit: Visit | undefined;
@@ -47,7 +47,6 @@ export class Question {
     this.#parts = parts;
     this.#request = visit.request;
     this.#asked = visit.asked;
-    this.#host = visit.host;
     this.#identity = identity;
     this.#visit = visit;
   }
@@ -65,8 +64,10 @@ export class Question {
     return verdict;
   };
 
-  /** The visit is over; from now on the session's own questions are meant. */
+  /** The visit is over; from now on the session's own questions are meant, if there are any. */
   leave(): void {
+    // Requests of who is in already ask nothing, and nobody keeps their question.
+    if (this.#visit?.known !== true || this.answer) this.#request = this.#parts.requests.keep(this.#request);
     this.#visit = undefined;
     this.answer = undefined;
   }
@@ -114,8 +115,8 @@ export class Question {
       trace.yes(`an answer that holds for all with this ${known.scope ?? "token"}`);
       return known;
     }
-    const { token, protocol, url } = this.#identity;
-    const payload = { stream, host: this.#host, token, protocol, url, sessionId, ...detailsOf(this.#request, this.#asked, !first) };
+    const { address, token, protocol, url } = this.#identity;
+    const payload = { stream, host: address, token, protocol, url, sessionId, ...detailsOf(this.#request, this.#asked, !first) };
     const verdict = await triggers.fire("USER_NEW", first ? { ...payload, tokenIsJwt: "false" } : payload, undefined, trace.told);
     return verdict.kind === "deny" && shown?.kind === "invalid" ? this.#until(verdict, shown) : verdict;
   }

@@ -4,7 +4,34 @@ import type { Stream } from "../streams/stream.ts";
 import type { Target } from "./resolver.ts";
 
 /** Where a viewer who was let in gets to. Its identities are kept as objects, so that no id is computed twice. */
-export type Route = Target & { readonly identities: Map<string, Identity> };
+export class Route implements Target {
+  readonly stream: Stream;
+  readonly redirected: boolean;
+  /** Most viewers come over one protocol only: that costs no map. */
+  #first: Identity | undefined;
+  #others: Map<string, Identity> | undefined;
+
+  constructor({ stream, redirected }: Target, identity?: Identity) {
+    this.stream = stream;
+    this.redirected = redirected;
+    this.#first = identity;
+  }
+
+  /** The identity under which the viewer was let in over this protocol. */
+  identity(protocol: string): Identity | undefined {
+    return this.#first?.protocol === protocol ? this.#first : this.#others?.get(protocol);
+  }
+
+  /** That of the protocol that came last. */
+  get newest(): Identity | undefined {
+    return this.#others ? [...this.#others.values()].at(-1) : this.#first;
+  }
+
+  keep(identity: Identity): void {
+    if (!this.#first || this.#first.protocol === identity.protocol) this.#first = identity;
+    else (this.#others ??= new Map()).set(identity.protocol, identity);
+  }
+}
 
 /** Names that one session may have routes for; whoever tries more loses the oldest. */
 const mostOfSession = 32;
@@ -16,13 +43,14 @@ const mostOfSession = 32;
  */
 export class Routes implements Disposable {
   readonly #routes = new Map<string, Route>();
-  readonly #bySession = new Map<string, string[]>();
+  /** Keys of a session; one stands here by itself. */
+  readonly #bySession = new Map<string, string | readonly string[]>();
   readonly #searches = new Map<string, Promise<Target>>();
   readonly #listener: Disposable;
 
   constructor(sessions: Pick<Sessions, "onEnd">) {
     this.#listener = sessions.onEnd(({ id }) => {
-      for (const key of this.#bySession.get(id) ?? []) this.#routes.delete(key);
+      for (const key of this.#keysOf(id)) this.#routes.delete(key);
       this.#bySession.delete(id);
     });
   }
@@ -56,10 +84,10 @@ export class Routes implements Disposable {
     const known = this.#routes.get(key);
     this.#routes.set(key, route);
     if (known?.stream === route.stream) return;
-    const keys = this.#bySession.get(sessionId) ?? [];
-    this.#bySession.set(sessionId, keys);
+    const keys = [...this.#keysOf(sessionId)];
     if (!keys.includes(key)) keys.push(key);
     while (keys.length > mostOfSession) this.#routes.delete(keys.shift() ?? "");
+    this.#bySession.set(sessionId, keys.length === 1 ? key : keys);
   }
 
   get size(): number {
@@ -68,5 +96,10 @@ export class Routes implements Disposable {
 
   [Symbol.dispose](): void {
     this.#listener[Symbol.dispose]();
+  }
+
+  #keysOf(sessionId: string): readonly string[] {
+    const keys = this.#bySession.get(sessionId) ?? [];
+    return typeof keys === "string" ? [keys] : keys;
   }
 }

@@ -23,6 +23,8 @@ export class Visit implements Hearer {
   sessionId = "";
   stream: StreamName = "";
   user = "";
+  /** True when its identity is that of an earlier request that was let in. */
+  known = false;
   /** True when this request began the session. */
   begins = false;
   /** What decided, where the trace does not know. */
