@@ -106,15 +106,17 @@ export async function startReceiverService(loaded: LoadedConfiguration, options:
     if (options.removeOnExit) await removeTriggers(client, url);
     else log.write("WARN", `The triggers stay installed: nobody is let in at ${options.mist.url} until the receiver is back`);
   });
-  opened.use(clock.every(checkMs, () => void reinstall(client, names, handler, log)));
+  const ending = new AbortController();
+  opened.use(clock.every(checkMs, () => void reinstall(client, names, handler, log, ending.signal)));
+  opened.defer(() => ending.abort());
   const owned = opened.move();
   return { port, url, triggers: names, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Puts the triggers in again when somebody has taken them out. Never rejects. */
-async function reinstall(client: MistClient, names: readonly TriggerName[], handler: string, log: Log): Promise<void> {
+async function reinstall(client: MistClient, names: readonly TriggerName[], handler: string, log: Log, ending: AbortSignal): Promise<void> {
   try {
-    if (await areInstalled(client, names, handler)) return;
+    if ((await areInstalled(client, names, handler)) || ending.aborted) return;
     await installTriggers(client, names, handler);
     log.write("WARN", "The MistServer's triggers were changed by somebody else; those of the receiver are installed again");
   } catch (error) {
