@@ -202,7 +202,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       isHidden: (base) => configuration.stream(base)?.hidden === true,
     }),
   );
-  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, limits, log, tagsOf: streamTags.tagsOf }));
+  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, limits, fallbacks: gate.programs, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();
 
@@ -276,6 +276,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     apiTokens: new ApiTokens({ store: store.apiTokens, clock, log }),
     tokens,
     limits,
+    programs: gate.programs,
     streamTags,
     reloadStatus: reloader.status,
     reload: reloader.reload,

@@ -82,7 +82,7 @@ export class Play {
     visit.token = brought || this.#newToken(request, connection);
     visit.madeToken = brought === "";
     visit.key = routes.key(asked, host, visit.token, this.#identities.mark(request));
-    const route = routes.find(visit.key, (stream) => this.#plays(stream));
+    const route = routes.find(visit.key, (stream) => this.#plays(stream) && !this.#leaves(request, stream));
     if (route) return await this.#enterOrElse(visit, connection, route, route);
     const search = routes.search(visit.key, () => resolver.resolve(asked, host, request, visit.trace));
     try {
@@ -96,6 +96,13 @@ export class Play {
   #plays(stream: Stream): boolean {
     const { inputs, programs } = this.#options;
     return programs.has(stream) || inputs.playing(stream.name) === stream;
+  }
+
+  /** Who stays on what is shown in a stream's place gets the stream itself when it asks for it, or opens it anew. */
+  #leaves({ query, lasting = false }: AccessRequest, stream: Stream): boolean {
+    if (!lasting && query["live"] === undefined) return false;
+    const standIn = this.#options.programs.standIn(stream);
+    return standIn?.switch === "offer" && standIn.liveAgain;
   }
 
   /** Keeps a recording open, and counts who watches a stream whose viewers are kept when it goes offline. */
@@ -289,7 +296,7 @@ export class Play {
   ): Admission<Stream> {
     const { request, token, asked, host } = visit;
     const { tknMode } = this.#options.settings.sessions;
-    const { clock, triggers } = this.#options;
+    const { clock, triggers, programs } = this.#options;
     const { protocol, lasting = false } = request;
     const output = new Output({ clock, triggers, connection, stream: target.stream.name, host, protocol, lasting });
     const closer: Disposable = {
@@ -308,7 +315,11 @@ export class Play {
       token,
       urlToken: request.carriesToken ? urlToken(token, tknMode) : undefined,
       cookie: request.carriesToken ? tokenCookie(token, tknMode, isSecure(request)) : undefined,
-      redirected: target.redirected,
+      get redirected() {
+        return target.redirected || programs.showsOther(target.stream);
+      },
+      standIn: () => programs.standIn(target.stream),
+      onStandIn: (run) => programs.onChange((state) => state.stream === target.stream.name && run()),
       count: (up, down) => {
         session?.count(up, down);
         output.sent(up);

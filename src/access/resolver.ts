@@ -45,7 +45,7 @@ export class Resolver {
     const wanted = await this.#rewritten(asked, host, request, trace);
     const seen = new Set<StreamName>();
     const first = await this.#chain(wanted, seen, trace);
-    if (typeof first !== "string") return { stream: first, redirected: first.name !== wanted || this.#options.programs.showsOther(first) };
+    if (typeof first !== "string") return { stream: first, redirected: first.name !== wanted };
     trace.add("stream", "is offline");
     const value = await this.#fallback(first, asked, host, request, trace);
     const source = settings.stream(baseName(first))?.source;

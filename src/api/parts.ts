@@ -4,6 +4,7 @@ import type { EventFeed } from "./events/feed.ts";
 import type { ApiTokens } from "./auth/api-tokens.ts";
 import type { Log, LogEntry } from "../base/log.ts";
 import type { Decisions } from "../access/decisions.ts";
+import type { Programs } from "../access/fallback/programs.ts";
 import type { LimitBook } from "../access/limits/limit.ts";
 import type { StreamTagBook } from "../access/stream-tags.ts";
 import type { TokenVerifier } from "../access/tokens/verifier.ts";
@@ -36,6 +37,8 @@ export type ApiParts = {
   readonly decisions: Decisions;
   readonly limits: LimitBook;
   readonly streamTags: StreamTagBook;
+  /** What viewers of streams that are offline are shown. */
+  readonly programs: Pick<Programs, "state">;
   readonly apiTokens: ApiTokens;
   /** Tokens to push and to watch. */
   readonly tokenBook: TokenBook;

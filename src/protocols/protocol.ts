@@ -7,7 +7,7 @@ import type { Track } from "../media/track.ts";
 import type { AccessRequest, Admission, Connection, Renewed } from "../sessions/access-request.ts";
 import type { Stream, StreamWriter, VodSource } from "../streams/stream.ts";
 
-export type { AccessRequest, Admission, Connection, Renewed } from "../sessions/access-request.ts";
+export type { AccessRequest, Admission, Connection, Renewed, StandIn } from "../sessions/access-request.ts";
 
 /** How a player page or stream information can point at an output; `$` in `path` stands for the stream's name. */
 export type WatchAddress = {
@@ -119,12 +119,16 @@ export type LiveStream = {
   readonly tags: readonly string[];
   /** Undefined when nobody is to know. */
   readonly viewers: number | undefined;
+  /** What the operator shows of it: plain JSON. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 };
 
 /** What plays now, as far as anybody may know. Looking opens no session and fires no trigger. */
 export interface PublicStreams {
-  /** Those that start at once on every output, sorted by name; undefined when there is no public list. */
+  /** Those that start at once on every output, sorted by name or as the operator says; undefined when there is no public list. */
   streams(): readonly LiveStream[] | undefined;
+  /** True while the order is not that of the names. */
+  readonly ordered?: boolean;
   /** Most readers that may follow the list at the same time. */
   readonly mostReaders: number;
   /** Calls `run` when the list may be another one; dispose to stop. */

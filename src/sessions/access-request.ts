@@ -34,6 +34,18 @@ export type AccessRequest = {
   readonly lasting?: boolean;
 };
 
+/** What a viewer may know of the stream behind the name that it asked for. No name is in it: that may be a secret. */
+export type StandIn = {
+  /** Something else is shown in the stream's place now. */
+  readonly shown: boolean;
+  /** Unix milliseconds since when the stream has been offline; undefined while it is live. */
+  readonly offlineSince: number | undefined;
+  /** The stream is live, and this viewer is still shown something else. */
+  readonly liveAgain: boolean;
+  /** `offer`: the viewer stays on what it sees until it asks for the stream itself, with `live=1` in its query. */
+  readonly switch: "seamless" | "offer";
+};
+
 /** A yes of the gate. Dispose when the request or connection is over; the session lives on for its 15 seconds. */
 export interface Admission<T> extends Disposable {
   /** The stream to read, or the writer. Its name may differ from what was asked for: never show it to the client. */
@@ -49,6 +61,10 @@ export interface Admission<T> extends Disposable {
   readonly cookie: string | undefined;
   /** Set when another stream than the asked one is shown because that one is offline. */
   readonly redirected: boolean;
+  /** For streams whose viewers are kept while they are offline; left out, or undefined: this is none. */
+  readonly standIn?: () => StandIn | undefined;
+  /** Calls `run` when that may be another one; dispose to stop. */
+  readonly onStandIn?: (run: () => void) => Disposable;
   /** Counts bytes sent to the client (`up`) and received from it (`down`). */
   count(up: number, down: number): void;
   /** Media time, in ms, of what was sent last. */

@@ -1,5 +1,6 @@
 import { openStore } from "../../src/store/store.ts";
 import type { NamedPolicy } from "../../src/policies/active.ts";
+import type { FallbackState } from "../../src/access/fallback/fallback-rule.ts";
 import { createDecisions } from "../../src/access/decisions.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest, Agent } from "node:http";
@@ -118,6 +119,8 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const streamTags = createStreamTags({ clock, directory, configured: (base) => configuration.stream(base)?.tags ?? [] });
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const decisions = createDecisions({ clock });
+  const fallbacks: FallbackState[] = [];
+  const programs: ApiParts["programs"] = { state: (name) => fallbacks.find(({ stream }) => stream === name) };
   const parts: ApiParts = {
     events: new EventFeed({ clock, directory, sessions, tagsOf: streamTags.tagsOf, log: { entries: () => lines, onEntry } }),
     acceptWebSocket: (request, socket, head) => acceptWebSocket(request, socket, head, {}),
@@ -135,6 +138,7 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     decisions,
     limits,
     streamTags,
+    programs,
     reloadStatus: () => ({ loads: 1, loadedAt: 0 }),
     reload: async (reason) => reloads.push(reason) > 0,
     log,

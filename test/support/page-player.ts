@@ -23,6 +23,8 @@ export type PlayerFacts = {
   readonly sizes: readonly string[];
   readonly time: number;
   readonly buffered: readonly (readonly [number, number])[];
+  readonly ready: number;
+  readonly frames: number;
 };
 
 const scripts = { hls: "node_modules/hls.js/dist/hls.js", flv: "node_modules/mpegts.js/dist/mpegts.js" } as const;
@@ -69,7 +71,8 @@ export async function openPlayer(page: Page, sluice: Sluice, kind: "hls" | "flv"
     ...((await page.evaluate(`(() => {
       const video = document.querySelector("video");
       const buffered = Array.from({ length: video.buffered.length }, (_, at) => [video.buffered.start(at), video.buffered.end(at)]);
-      return { ...facts, time: video.currentTime, buffered };
+      const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+      return { ...facts, time: video.currentTime, buffered, ready: video.readyState, frames };
     })()`)) as Omit<PlayerFacts, "opened">),
     opened,
   });

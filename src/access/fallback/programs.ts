@@ -2,6 +2,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type StreamName, streamName } from "../../base/stream-name.ts";
 import type { Clock } from "../../base/time.ts";
+import type { StandIn } from "../../sessions/access-request.ts";
 import type { LiveOptions, Stream, StreamDirectory } from "../../streams/stream.ts";
 import type { OpenInput } from "../inputs.ts";
 import { climbs, expandVariables } from "../variables.ts";
@@ -74,6 +75,17 @@ export class Programs implements Disposable {
   showsOther(stream: Stream): boolean {
     const kept = this.#kept.get(stream);
     return kept !== undefined && kept.state().shows !== "live";
+  }
+
+  /** What viewers of a stream that has a rule, or of its programme, may be told. */
+  standIn(stream: Stream): StandIn | undefined {
+    const state = this.#kept.get(stream)?.state();
+    if (state) {
+      const { shows, offlineSince, liveAgain, switch: how } = state;
+      return { shown: shows !== "live", offlineSince, liveAgain, switch: how };
+    }
+    const rule = this.#options.ruleOf(stream.name);
+    return rule && { shown: false, offlineSince: undefined, liveAgain: false, switch: rule.switch };
   }
 
   /** For a stream that is offline: what is shown instead, if it has a rule and one of its sources plays. */

@@ -5,6 +5,7 @@ import { FakeClock, settle } from "../../../test/support/fake-clock.ts";
 import { createTestHub, liveOptions } from "../../../test/support/hub.ts";
 import { audioTrack, videoTrack } from "../../../test/support/tiny-format.ts";
 import type { DecisionRecord } from "../../access/decisions.ts";
+import type { FallbackState } from "../../access/fallback/fallback-rule.ts";
 import type { LimitState } from "../../access/limits/limit.ts";
 import { allow } from "../../base/decision.ts";
 import type { LogEntry } from "../../base/log.ts";
@@ -99,7 +100,7 @@ describe("the feed", () => {
   it("tells a stream's life, who pushes and watches, and a session's, with totals at its end", async () => {
     const { feed, clock, directory, sessions } = feedScene();
     const reader = handReader(eventStream(feed, everything, undefined));
-    expect(data(await reader.until("\n\n"))[0]).toEqual({ streams: [], sessions: [], decisions: [], limits: [], log: [] });
+    expect(data(await reader.until("\n\n"))[0]).toEqual({ streams: [], sessions: [], decisions: [], limits: [], fallbacks: [], log: [] });
     const writer = directory.publish("live", liveOptions);
     writer.describe([videoTrack({ id: 1 }), audioTrack({ id: 2, language: "de" })]);
     const viewer = await join(sessions, { stream: "live", address: "203.0.113.9" }, allow({ user: "ann", tags: ["gold"] }));
@@ -136,6 +137,33 @@ describe("the feed", () => {
     const totals = { state: "ended", up: 1000, down: 10, streams: [["live", 2]], hosts: [["203.0.113.9", 2]] };
     expect(ended[0]).toMatchObject({ type: "ended", session: { ...person, ...totals }, reason: "no more" });
     expect(ended.at(-1)).toMatchObject({ type: "closed", stream: { ...about, state: "offline" }, reason: "enough" });
+    await reader.cancel();
+  });
+
+  it("tells what viewers are shown while their stream is offline", async () => {
+    const tellers: ((state: FallbackState) => void)[] = [];
+    const slate: FallbackState = { stream: "live", shows: "slate", offlineSince: 5, liveAgain: false, switch: "offer" };
+    const { feed } = feedScene(undefined, {
+      fallbacks: {
+        states: () => [slate],
+        onChange: (run) => {
+          tellers.push(run);
+          return { [Symbol.dispose]: () => {} };
+        },
+      },
+    });
+    const reader = handReader(eventStream(feed, { kinds: ["fallback"], stream: "live" }, undefined));
+    expect(data(await reader.until("\n\n"))[0]).toEqual({ fallbacks: [slate] });
+    for (const tell of tellers) {
+      tell({ ...slate, stream: "other" });
+      tell({ ...slate, liveAgain: true, offlineSince: undefined });
+    }
+    const [event] = data(await reader.until("changed"));
+    expect(event).toEqual({
+      type: "changed",
+      at: feed.clock.now(),
+      fallback: { stream: "live", shows: "slate", liveAgain: true, switch: "offer" },
+    });
     await reader.cancel();
   });
 
@@ -298,7 +326,7 @@ describe("GET /api/v1/events", () => {
     const unknown = await ask("?kinds=stream,nonsense");
     expect([unknown.status, unknown.json["detail"]]).toEqual([
       400,
-      'kinds has "nonsense"; it must be some of stream, session, decision, limit, log, with commas between them',
+      'kinds has "nonsense"; it must be some of stream, session, decision, limit, fallback, log, with commas between them',
     ]);
     expect((await ask("?kind=stream")).status).toBe(400);
     expect((await ask("", { Origin: "https://elsewhere.example" })).status).toBe(401);
@@ -311,7 +339,7 @@ describe("GET /api/v1/events", () => {
     const headers = { Authorization: `Bearer ${text}` };
     using reader = await readEvents(`http://127.0.0.1:${api.port}/api/v1/events`, headers);
     await reader.until(({ event }) => event === "snapshot");
-    expect(Object.keys(reader.of("snapshot")[0] ?? {})).toEqual(["streams", "sessions", "decisions", "limits"]);
+    expect(Object.keys(reader.of("snapshot")[0] ?? {})).toEqual(["streams", "sessions", "decisions", "limits", "fallbacks"]);
     const refused = await api.ask({ method: "GET", path: "/api/v1/events?kinds=log", headers });
     expect([refused.status, refused.json["detail"]]).toEqual([403, 'kinds=log needs the scope "operate"; "reader" has "read"']);
   });

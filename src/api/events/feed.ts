@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { DecisionRecord, Decisions } from "../../access/decisions.ts";
+import type { Programs } from "../../access/fallback/programs.ts";
 import type { LimitBook } from "../../access/limits/limit.ts";
 import type { LogEntry } from "../../base/log.ts";
 import type { Clock } from "../../base/time.ts";
@@ -18,6 +19,7 @@ export type FeedSources = {
   readonly log: { entries(): readonly LogEntry[]; onEntry(run: (entry: LogEntry) => void): Disposable };
   readonly decisions?: Pick<Decisions, "find" | "onDecision"> | undefined;
   readonly limits?: Pick<LimitBook, "states" | "onChange"> | undefined;
+  readonly fallbacks?: Pick<Programs, "states" | "onChange"> | undefined;
 };
 
 /** What one reader wants to hear. */
@@ -54,7 +56,7 @@ export class EventFeed implements Disposable {
   constructor(sources: FeedSources, most?: (kind: EventKind) => number) {
     this.#sources = sources;
     this.#rings = new EventRings(most);
-    const { directory, sessions, decisions, limits, log } = sources;
+    const { directory, sessions, decisions, limits, fallbacks, log } = sources;
     for (const entry of log.entries()) this.#push("log", "line", entry, entry.unix * 1000);
     const listening: (Disposable | undefined)[] = [
       directory.onEvent((event) => this.#onStream(event)),
@@ -62,6 +64,7 @@ export class EventFeed implements Disposable {
       sessions.onEnd((end, why) => this.#push("session", "ended", { end, why })),
       decisions?.onDecision((record) => this.#push("decision", "made", record)),
       limits?.onChange((state) => this.#push("limit", state.closed ? "closed" : "open", state)),
+      fallbacks?.onChange((state) => this.#push("fallback", "changed", state)),
       log.onEntry((entry) => this.#push("log", "line", entry)),
     ];
     this.#listening = listening.filter((listener) => listener !== undefined);
@@ -178,7 +181,7 @@ export class EventFeed implements Disposable {
 
   /** What the snapshot has of a kind: each item is made when its turn comes. */
   #present(kind: EventKind, wanted: string | undefined): readonly (() => unknown)[] {
-    const { directory, sessions, decisions, limits } = this.#sources;
+    const { directory, sessions, decisions, limits, fallbacks } = this.#sources;
     const fits = (name: string): boolean => wanted === undefined || isMeant(name, wanted);
     switch (kind) {
       case "stream":
@@ -198,6 +201,8 @@ export class EventFeed implements Disposable {
       }
       case "limit":
         return (limits?.states() ?? []).flatMap((state) => (fits(state.key) ? [() => state] : []));
+      case "fallback":
+        return (fallbacks?.states() ?? []).flatMap((state) => (fits(state.stream) ? [() => state] : []));
       case "log":
         return this.#rings
           .newest("log", snapshotItems)

@@ -60,6 +60,16 @@ export const eventKinds = {
       open: "It is at its safe mark, and lets in again. `limit` as above.",
     },
   },
+  fallback: {
+    scope: "read",
+    kept: 1024,
+    meaning: "Viewers of a stream that has gone offline are shown something else, or are back.",
+    snapshot: ["fallbacks", "all streams whose viewers are kept"],
+    types: {
+      changed:
+        "`fallback`: `stream`, `shows` (`live`, another stream's name, `recording`, `nothing`), `offlineSince` (Unix milliseconds, while it is offline), `liveAgain`, `switch`.",
+    },
+  },
   log: {
     scope: "operate",
     kept: 1024,

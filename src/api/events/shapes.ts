@@ -1,4 +1,5 @@
 import type { DecisionRecord } from "../../access/decisions.ts";
+import type { FallbackState } from "../../access/fallback/fallback-rule.ts";
 import type { LimitState } from "../../access/limits/limit.ts";
 import type { SluiceError } from "../../base/errors.ts";
 import type { LogEntry } from "../../base/log.ts";
@@ -46,6 +47,8 @@ export function isAbout({ kind, type, subject }: FeedEvent, pattern: string, loo
       return isMeant((subject as DecisionRecord).stream, pattern);
     case "limit":
       return isMeant((subject as LimitState).key, pattern);
+    case "fallback":
+      return isMeant((subject as FallbackState).stream, pattern);
     case "log":
       return isMeant((subject as LogEntry).stream, pattern);
   }

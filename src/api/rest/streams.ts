@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { FallbackState } from "../../access/fallback/fallback-rule.ts";
 import { SluiceError } from "../../base/errors.ts";
 import { baseName } from "../../base/stream-name.ts";
 import { parseLooseStream } from "../../config/schema.ts";
@@ -64,6 +65,15 @@ const stream = z
     up: z.number().meta({ description: "Bytes that went out since the stream began." }),
     down: z.number().meta({ description: "Bytes that came in." }),
     tracks: z.array(z.object({ id: z.int(), kind: z.enum(["video", "audio", "data"]), codec: z.string(), codecString: z.string() })),
+    fallback: z
+      .object({
+        shows: z.string().meta({ description: "`live`, the name of another stream, `recording`, or `nothing`." }),
+        offlineSince: z.number().optional().meta({ description: "Unix milliseconds; left out while the stream is live." }),
+        liveAgain: z.boolean().meta({ description: "The stream is live, and its viewers are still shown something else." }),
+        switch: z.enum(["seamless", "offer"]),
+      })
+      .optional()
+      .meta({ description: "While viewers are kept that were there when the stream was offline." }),
     configuration: configuration.optional().meta({ description: "Left out: it is not configured under this name itself." }),
   })
   .meta({ id: "Stream" });
@@ -257,8 +267,15 @@ function viewOf(name: string, parts: ApiParts): StreamView {
     up,
     down,
     tracks: (running?.tracks ?? []).map(({ id, kind, codec, codecString }) => ({ id, kind, codec, codecString })),
+    ...fallbackOf(parts.programs.state(name)),
     ...(entry && { configuration: maskedEntry(entry) }),
   };
+}
+
+function fallbackOf(state: FallbackState | undefined): Pick<StreamView, "fallback"> {
+  if (!state) return {};
+  const { shows, offlineSince, liveAgain, switch: how } = state;
+  return { fallback: { shows, ...(offlineSince !== undefined && { offlineSince }), liveAgain, switch: how } };
 }
 
 /** What is configured under this very name. */

@@ -49,7 +49,7 @@ type Socket = { readonly host: Host; readonly exchange: HttpExchange; readonly n
 async function follow({ host, exchange, name, peer }: Socket, first: Seen): Promise<void> {
   let seen = first;
   let token = "";
-  let told: { readonly text: string; readonly state: StreamState; readonly tracks: readonly Track[] } | undefined;
+  let told: { readonly text: string; readonly state: StreamState; readonly tracks: readonly Track[]; readonly standIn: string } | undefined;
   try {
     for (;;) {
       if (peer.sink.signal.aborted) return;
@@ -59,7 +59,8 @@ async function follow({ host, exchange, name, peer }: Socket, first: Seen): Prom
       }
       const stream = seen.kind === "admitted" ? seen.admission.value : undefined;
       const { state, tracks }: Pick<Stream, "state" | "tracks"> = stream ?? { state: "offline", tracks: [] };
-      if (state !== told?.state || (stream !== undefined && tracks !== told.tracks)) {
+      const standIn = seen.kind === "admitted" ? JSON.stringify(seen.admission.standIn?.() ?? null) : "";
+      if (state !== told?.state || (stream !== undefined && (tracks !== told.tracks || standIn !== told.standIn))) {
         const text = JSON.stringify(
           seen.kind === "admitted" ? infoOf(host, exchange, seen.admission) : offlineInfo("offline", { guru: seen.guru }),
         );
@@ -67,7 +68,7 @@ async function follow({ host, exchange, name, peer }: Socket, first: Seen): Prom
           peer.sendText(text);
           if (seen.kind === "admitted") seen.admission.count(text.length, 0);
         }
-        told = { text, state, tracks };
+        told = { text, state, tracks, standIn };
       }
       const anew = await news(host, streamName(name), seen, peer);
       if (!anew) continue;
@@ -98,7 +99,10 @@ async function news(host: Host, asked: string, seen: Seen, peer: WebSocketPeer):
     onAbort(signal);
     waiting.use(stream.onChange(() => soon(stream.state === "offline")));
     if (stream.state === "offline") soon(true);
-    if (redirected) {
+    const listening = admission.onStandIn?.(() => soon(false));
+    if (listening) waiting.use(listening);
+    // Who is kept is taken back, or asks to be.
+    if (redirected && !admission.standIn?.()) {
       const leave = (): void => {
         // Held, it would keep the viewer where it is.
         admission[Symbol.dispose]();

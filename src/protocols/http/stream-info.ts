@@ -2,7 +2,7 @@ import type { CodecName } from "../../media/codec.ts";
 import { streamMeta } from "../../media/track-json.ts";
 import type { Track } from "../../media/track.ts";
 import type { Stream, StreamState } from "../../streams/stream.ts";
-import { type Admission, type HttpExchange, playableTracks, type WatchAddress } from "../protocol.ts";
+import { type Admission, type HttpExchange, playableTracks, type StandIn, type WatchAddress } from "../protocol.ts";
 
 /** An output as the host lists it. */
 export type Output = WatchAddress & { readonly codecs: readonly CodecName[] };
@@ -60,12 +60,20 @@ export function streamInfo(exchange: HttpExchange, admission: Admission<Stream>,
     height,
     meta: streamMeta(stream),
     ...(admission.redirected ? { redirected: [name, name] } : {}),
+    ...standInInfo(admission.standIn?.()),
     selver: 2,
     source: sources(exchange.url, name, admission.urlToken, stream.tracks, outputs, "inclzero" in exchange.query),
     type: stream.kind,
     unixoffset: Math.round(stream.unixOffset),
     width,
   };
+}
+
+/** `fallback` where viewers are kept while the stream is offline, `offlineSince` and `liveAgain` while something else is shown to them. */
+function standInInfo(standIn: StandIn | undefined): object {
+  if (!standIn) return {};
+  const { shown, offlineSince, liveAgain, switch: how } = standIn;
+  return { fallback: how, ...(shown && { liveAgain, ...(offlineSince !== undefined && { offlineSince }) }) };
 }
 
 /** The ways to watch, best first, as MistServer sorts them: tracks at once, priority, tracks in all, URL. */

@@ -218,6 +218,11 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#changed();
   }
 
+  /** The decode time of each track's last packet. */
+  past(): ReadonlyMap<TrackId, Micros> {
+    return new Map([...this.#meters].flatMap(([id, meter]) => (meter.active ? [[id, meter.lastTime]] : [])));
+  }
+
   /** Appends a packet of the stream's timeline. `discontinuity`: time was closed up before it. */
   append(packet: Packet, discontinuity: boolean): void {
     const meter = this.#meters.get(packet.trackId);

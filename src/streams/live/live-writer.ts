@@ -33,7 +33,7 @@ export class LiveWriter implements StreamWriter, Publisher {
     this.#log = log;
     this.#end = end;
     this.#continued = stream.packetRing.end > 0;
-    this.#timeline = new Timeline(this.#continued ? stream.lastTime : undefined);
+    this.#timeline = new Timeline(this.#continued ? stream.lastTime : undefined, stream.past());
   }
 
   get signal(): AbortSignal {

@@ -103,6 +103,35 @@ describe("Timeline", () => {
     ).toEqual([0, undefined, 20, 40]);
   });
 
+  it("goes on with a picture right after the last one, and leaves out sound that was there already", () => {
+    const past = new Map([
+      [1, 10_000_000],
+      [2, 10_060_000],
+    ]);
+    const packets = [
+      [1, 500],
+      [2, 480],
+      [2, 530],
+      [2, 551],
+      [1, 540],
+    ] as const;
+    const timeline = new Timeline(10_060_000, past);
+    const times = packets.map(([track, ms]) => timeline.map(track, ms * 1000, track === 1));
+    expect(times).toEqual([10_020_000, undefined, undefined, 10_071_000, 10_060_000]);
+    // Pictures that are long behind are not filled up.
+    expect(new Timeline(12_000_000, past).map(1, 0)).toBe(11_870_000);
+    // A picture is moved rather than left out: what follows needs it.
+    expect(
+      mapped(
+        new Timeline(10_060_000, past),
+        [
+          [2, 480],
+          [1, 380],
+        ].map(([a, b]) => [a!, b!] as const),
+      ),
+    ).toEqual([10_080, 10_001]);
+  });
+
   it("continues after another publisher", () => {
     expect(
       mapped(new Timeline(50 * s), [

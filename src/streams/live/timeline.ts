@@ -9,6 +9,8 @@ const maxStepAhead: Micros = 5_000_000;
 const nudge: Micros = 1_000;
 /** A publisher that starts within this keeps its times, so that the start of its tracks stays exact. */
 const keptStart: Micros = 1_000_000;
+/** So far before the newest time of all tracks the first one may go on. */
+const maxOverlap: Micros = 150_000;
 /** Between the last packet before a jump and the first after it, when nothing better is known. */
 const defaultStep: Micros = 20_000;
 
@@ -28,16 +30,19 @@ export class Timeline {
   readonly #tracks = new Map<TrackId, TrackTime>();
   #offset: Micros | undefined;
   #newest: Micros;
-  /** What others have sent lies up to here. */
-  readonly #floor: Micros;
+  /** Where the past of each track ends. */
+  readonly #past: ReadonlyMap<TrackId, Micros>;
   readonly #continues: boolean;
   #jumps = 0;
 
-  /** `continueAfter` is the newest time of a stream that goes on with another publisher; undefined for a new stream. */
-  constructor(continueAfter?: Micros) {
+  /**
+   * `continueAfter` is the newest time of a stream that goes on with another publisher; undefined for a new stream. `past`: that of
+   * its tracks. The first track to come goes on where it was, so that no picture is missed because there was more sound.
+   */
+  constructor(continueAfter?: Micros, past: ReadonlyMap<TrackId, Micros> = new Map()) {
     this.#continues = continueAfter !== undefined;
     this.#newest = continueAfter ?? 0;
-    this.#floor = continueAfter ?? Number.NEGATIVE_INFINITY;
+    this.#past = past;
   }
 
   /** How often time was closed up so far. */
@@ -50,7 +55,7 @@ export class Timeline {
    * `needed`: later ones cannot be decoded without it, so that it is moved rather than left out where it overlaps the past.
    */
   map(trackId: TrackId, dts: Micros, needed = true): Micros | undefined {
-    this.#offset ??= this.#firstOffset(dts);
+    this.#offset ??= this.#firstOffset(trackId, dts);
     let track = this.#tracks.get(trackId);
     if (!track) {
       track = { offset: this.#offset, last: Number.NEGATIVE_INFINITY, step: defaultStep };
@@ -70,9 +75,10 @@ export class Timeline {
       track.offset = this.#jump(dts, track);
       time = dts + track.offset;
     }
-    if (track.last === Number.NEGATIVE_INFINITY && time <= this.#floor) {
+    const floor = track.last === Number.NEGATIVE_INFINITY ? this.#past.get(trackId) : undefined;
+    if (floor !== undefined && time <= floor) {
       if (!needed) return undefined;
-      time = this.#floor + nudge;
+      time = floor + nudge;
     }
     if (time <= track.last) time = track.last + nudge;
     if (time < 0) return undefined;
@@ -82,8 +88,8 @@ export class Timeline {
     return time;
   }
 
-  #firstOffset(dts: Micros): Micros {
-    if (this.#continues) return this.#newest + defaultStep - dts;
+  #firstOffset(trackId: TrackId, dts: Micros): Micros {
+    if (this.#continues) return Math.max(this.#past.get(trackId) ?? this.#newest, this.#newest - maxOverlap) + defaultStep - dts;
     return dts >= 0 && dts < keptStart ? 0 : -dts;
   }
 
