@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Child, startChild } from "../support/child.ts";
@@ -153,6 +153,34 @@ describe.skipIf(missing)(`a server whose store is PostgreSQL${missing ? " (which
         .map(({ lines }) => lines[0])
         .toSorted(),
     ).toEqual(["after", "before", "during"]);
+  });
+
+  it("docs/recipes/store.md: its commands move everything from SQLite to PostgreSQL", async () => {
+    const page = readFileSync(join(root, "docs/recipes/store.md"), "utf8");
+    const script = /<!-- run by test\/interop\/store-postgres\.test\.ts -->\n```sh\n(.*?)```/s.exec(page)?.[1] ?? "";
+    expect(script).toContain("sluice import");
+    await using sluice = await startSluice({ config: { policies: [{ use: "pushTokens" }] } });
+    const token = (await said(command(sluice, "token", "push", "create", "concert"))).trim();
+    expect(await sluice.child.stop()).toBe(0);
+    writeFileSync(join(sluice.folder, "sluice"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "src/cli.ts")}" "$@"\n`, {
+      mode: 0o755,
+    });
+    const place = await postgres.place();
+    const env = { ...process.env, PATH: `${sluice.folder}:${process.env["PATH"]}`, POSTGRES: place, SLUICE_API: "http://127.0.0.1:1" };
+    await using shell = startChild("sh", ["-eu", "-c", script], { cwd: sluice.folder, env });
+    expect([await shell.exited, shell.stderr()]).toEqual([
+      0,
+      expect.stringMatching(/^Written to backup\.json: .*\nAdded: .*1 tokens to push/),
+    ]);
+    expect(shell.stdout()).toContain("concert");
+    const [first, second] = ["backup.json", "again.json"].map(
+      (name) => (JSON.parse(readFileSync(join(sluice.folder, name), "utf8")) as { tables: unknown }).tables,
+    );
+    expect(second).toEqual(first);
+    expect(statSync(join(sluice.folder, "backup.json")).mode & 0o077).toBe(0);
+    await using moved = await startSluice({ config: { policies: [{ use: "pushTokens" }] }, environment: { SLUICE_STORE: place } });
+    await using _encoder = startEncoder(moved.rtmp(`live/${token}`));
+    await expect.poll(async () => JSON.stringify(await moved.api({ active_streams: true })), { timeout: 20_000 }).toContain("concert");
   });
 
   it("does not start without it, and says why without its password", async () => {

@@ -1,5 +1,6 @@
 import { createServer, connect, type Socket } from "node:net";
 import { once } from "node:events";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Postgres, postgresFolder, startPostgres } from "../../../test/support/postgres.ts";
 import type { Log } from "../../base/log.ts";
@@ -100,7 +101,7 @@ describe.skipIf(missing)(`a store in PostgreSQL${missing ? " (which is not insta
 
   it("writes nothing any more when another Sluice has had the store meanwhile", async () => {
     const where = new URL(await postgres.place());
-    const passage = await openPassage(Number(where.port));
+    await using passage = await openPassage(Number(where.port));
     const through = new URL(where);
     through.port = String(passage.port);
     const log = keepLog();
@@ -114,12 +115,35 @@ describe.skipIf(missing)(`a store in PostgreSQL${missing ? " (which is not insta
     }
     passage.open();
     expect(await log.said(/^ERROR While/)).toMatch(
-      /another Sluice has used the store meanwhile .*: this server writes nothing to it any more, playing goes on; end one of the two servers/,
+      /another Sluice has used the store meanwhile: this server writes nothing to it any more; playing goes on; end one of the two servers/,
     );
     await expect(first.configChanges.write(change(3))).rejects.toThrow(/another Sluice has used the store meanwhile/);
     // Who only looks something up still may.
     expect(await first.configChanges.read()).toEqual(change(2));
-    await passage[Symbol.asyncDispose]();
+  });
+
+  it("writes nothing while the lock is held elsewhere, and goes on when it is released", async () => {
+    const where = new URL(await postgres.place());
+    const schema = where.searchParams.get("options")?.split("=")[1] ?? "";
+    await using passage = await openPassage(Number(where.port));
+    const through = new URL(where);
+    through.port = String(passage.port);
+    const log = keepLog();
+    await using store = await openStore(through.href, { log });
+    passage.close();
+    await log.said(/^ERROR The connection to the store is lost/);
+    const other = new pg.Client({ connectionString: where.href });
+    await other.connect();
+    await other.query(`SELECT pg_advisory_lock(${0x73_6c_75_69}, hashtext('${schema}'))`);
+    passage.open();
+    expect(await log.said(/^ERROR While/)).toContain("another connection holds the store's lock: until it is released");
+    await expect(store.configChanges.write(change(1))).rejects.toThrow(/holds the store's lock/);
+    expect(await store.configChanges.read()).toEqual(new Map());
+    await other.end();
+    await log.said(/^INFO The store is back/);
+    await store.configChanges.write(change(2));
+    expect(await store.configChanges.read()).toEqual(change(2));
+    expect(log.lines).toHaveLength(3);
   });
 });
 

@@ -22,7 +22,11 @@ export type WriterOptions = {
   readonly log: Log | undefined;
 };
 
+/** Somebody else holds the lock now. */
 class LockTaken extends Error {}
+
+/** Somebody else has held the lock since this writer lost it. */
+class Superseded extends Error {}
 
 /**
  * The one connection that writes. It holds the lock of the store, so that whatever is written on it is written by the only writer;
@@ -170,26 +174,25 @@ export class Writer implements PostgresPool {
         return;
       } catch (error) {
         if (error instanceof Superseded) {
-          this.#otherHas("another Sluice has used the store meanwhile");
+          const words = "another Sluice has used the store meanwhile: this server writes nothing to it any more";
+          this.#otherHas(words, "end one of the two servers, and start the other again");
           return;
         }
-        if (error instanceof LockTaken) {
-          // The backend of the lost connection may hold the lock for a moment.
-          if (performance.now() - this.#lostAt > lockWaitMs) this.#otherHas("another connection holds the store's lock");
-        } else this.#why = `the store cannot be reached (${wordsOf(error)})`;
+        if (!(error instanceof LockTaken)) this.#why = `the store cannot be reached (${wordsOf(error)})`;
+        else if (performance.now() - this.#lostAt > lockWaitMs) {
+          const words = "another connection holds the store's lock: until it is released, this server writes nothing to it";
+          this.#otherHas(words, "it may be that of another Sluice, or the lost one, which PostgreSQL lets go after half a minute");
+        }
       }
     }
   }
 
-  #otherHas(words: string): void {
-    this.#why = `${words}: this server writes nothing to it`;
-    if (this.#taken) return;
+  #otherHas(words: string, advice: string): void {
+    if (this.#why === words) return;
+    this.#why = words;
     this.#taken = true;
     this.#back.resolve();
-    this.#log?.write(
-      "ERROR",
-      `While the connection was lost, ${words} (${this.#label}): this server writes nothing to it any more, playing goes on; end one of the two servers, and start the other again`,
-    );
+    this.#log?.write("ERROR", `While the connection was lost (${this.#label}), ${words}; playing goes on; ${advice}`);
   }
 
   #pause(ms: number): Promise<void> {
@@ -204,5 +207,3 @@ export class Writer implements PostgresPool {
     });
   }
 }
-
-class Superseded extends Error {}
