@@ -201,7 +201,7 @@ describe("files, flags and environment", () => {
     [{ apiPort: "70000" }, {}, '--api-port is "70000"; it must be a port number from 0 to 65535'],
     [{}, { SLUICE_HTTP_PORT: "-1" }, 'SLUICE_HTTP_PORT is "-1"; it must be a port number from 0 to 65535'],
     [{ logLevel: "loud" }, {}, /--log-level is "loud"; it must be one of FAIL, ERROR/],
-    [{}, { SLUICE_CONFIG: "nowhere.ts" }, "--config nowhere.ts: there is no such file"],
+    [{}, { SLUICE_CONFIG: "nowhere.ts" }, "nowhere.ts: there is no such file; --config (or SLUICE_CONFIG) must name one"],
   ])("names a wrong flag or variable: %j %j", async (flags, environment, message) => {
     await expect(load(flags, environment as Record<string, string>)).rejects.toThrow(message);
   });
@@ -218,7 +218,10 @@ describe("files, flags and environment", () => {
   it('loads a TypeScript file anywhere: `import "sluice"` means this Sluice, in files beside it too, without a warning', async () => {
     mkdirSync(join(cwd, "lib"));
     writeFileSync(join(cwd, "package.json"), "{}");
-    writeFileSync(join(cwd, "lib", "rules.mts"), 'import { deny } from "sluice";\nexport const no = (reason: string) => deny(reason);\n');
+    writeFileSync(
+      join(cwd, "lib", "rules.mts"),
+      'import { deny } from "sluice";\nimport { createReceiver } from "sluice/receiver";\nexport const no = (reason: string) => (typeof createReceiver === "function" ? deny(reason) : deny());\n',
+    );
     writeFileSync(
       join(cwd, "sluice.config.ts"),
       `import { defineConfig, rewrite } from "sluice";

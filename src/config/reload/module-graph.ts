@@ -48,11 +48,14 @@ export function createModuleGraph(): ModuleGraph {
 
   const inside = (url: string | undefined): boolean => url !== undefined && [...roots].some((root) => url.startsWith(root));
   const hook = (): void => {
-    const ourselves = new URL(import.meta.url.endsWith(".ts") ? "../../index.ts" : "../../index.js", import.meta.url).href;
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+    const door = (path: string): string => new URL(`../../${path}.${extension}`, import.meta.url).href;
+    const doors: Readonly<Record<string, string>> = { sluice: door("index"), "sluice/receiver": door("receiver/index") };
     registerHooks({
       resolve(specifier, context, nextResolve) {
         // This very Sluice, wherever the file lies and however Sluice was started.
-        if (specifier === "sluice" && inside(context.parentURL)) return { url: ourselves, shortCircuit: true };
+        const opened = Object.hasOwn(doors, specifier) ? doors[specifier] : undefined;
+        if (opened !== undefined && inside(context.parentURL)) return { url: opened, shortCircuit: true };
         const resolved = nextResolve(specifier, context);
         const parent = own(context.parentURL);
         const { url, format } = resolved;
