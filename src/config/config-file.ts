@@ -30,7 +30,9 @@ export async function readConfigFile(
   if (path === undefined) return undefined;
   const inside = relative(cwd, path);
   const name = inside.startsWith("..") || isAbsolute(inside) ? path : inside;
-  if (file !== undefined && !(await exists(path))) throw new SluiceError("config.invalid", `--config ${file}: there is no such file`);
+  if (file !== undefined && !(await exists(path))) {
+    throw new SluiceError("config.invalid", `${file}: there is no such file; --config (or SLUICE_CONFIG) must name one`);
+  }
   // What is no module is JSON, whatever it is called: MistServer's own file is mistserver.conf.
   if (!/\.[cm]?[jt]s$/i.test(path)) return { path, name, kind: "json", value: await readJson(path, name) };
   return { path, name, kind: "module", value: await importModule(path, name, graph, anew) };
