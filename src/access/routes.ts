@@ -57,9 +57,8 @@ export class Routes implements Disposable {
 
   /** Asked names are sanitised; tokens may be any text, so their length goes first. `mark`: what else tells clients apart. */
   key(asked: string, address: string, token: string, mark = ""): string {
-    const key = `${token.length} ${address} ${token} ${asked}`;
-    // No name has a line break.
-    return mark === "" ? key : `${key}\n${mark}`;
+    // Joined it is one piece of text; a template would keep all of its pieces as long as the route lives. No name has a line break.
+    return [token.length, address, token, mark === "" ? asked : `${asked}\n${mark}`].join(" ");
   }
 
   /** The route, if `plays` says that its stream still does. */

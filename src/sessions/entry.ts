@@ -6,7 +6,7 @@ import type { Flow } from "./history.ts";
 import type { Traits } from "./pick.ts";
 import { rateMarks, type RateMarks } from "./rate-marks.ts";
 import type { Ask, Identity, SessionConnection, SessionEnd, SessionView } from "./session.ts";
-import { activeNames, sortedUses, Use, useOf, usesOf } from "./uses.ts";
+import { type ConnectionUses, Uses } from "./uses.ts";
 
 /** Milliseconds that a session outlives its last connection, and that a part of it counts as active. */
 const idleMs = 15_000;
@@ -20,18 +20,14 @@ const mostOutdated = 16;
 export class Part implements SessionConnection {
   readonly #entry: Entry;
   readonly flow: Flow;
-  readonly #stream: Use;
-  readonly #protocol: Use;
-  readonly #host: Use;
+  #uses: ConnectionUses;
   /** Made for who asks for it: most requests are over before anybody does. */
   #aborter: AbortController | undefined;
 
-  constructor(entry: Entry, flow: Flow, stream: Use, protocol: Use, host: Use) {
+  constructor(entry: Entry, flow: Flow, uses: ConnectionUses) {
     this.#entry = entry;
     this.flow = flow;
-    this.#stream = stream;
-    this.#protocol = protocol;
-    this.#host = host;
+    this.#uses = uses;
   }
 
   get sessionId(): string {
@@ -57,16 +53,23 @@ export class Part implements SessionConnection {
     (this.#aborter ??= new AbortController()).abort(error);
   }
 
+  /** From now on it counts there. */
+  use(uses: ConnectionUses): void {
+    this.#uses = uses;
+  }
+
   /** Counts what it uses up to the second `tick`. */
   mark(tick: number, passed: number, now: number): void {
-    this.#stream.mark(tick, passed, now);
-    this.#protocol.mark(tick, passed, now);
-    this.#host.mark(tick, passed, now);
+    const { stream, protocol, host } = this.#uses;
+    stream.mark(tick, passed, now);
+    protocol.mark(tick, passed, now);
+    host.mark(tick, passed, now);
   }
 
   /** It has left: what it used was active until now. */
   left(now: number): void {
-    this.#stream.lastActive = this.#protocol.lastActive = this.#host.lastActive = Math.ceil(now);
+    const { stream, protocol, host } = this.#uses;
+    stream.lastActive = protocol.lastActive = host.lastActive = Math.ceil(now);
   }
 
   [Symbol.dispose](): void {
@@ -124,9 +127,7 @@ export class Entry {
   #times = endless;
   /** Its connections: one stands here by itself, as most sessions never have more. */
   #open: Part | Set<Part> | undefined;
-  #streams: Use | undefined;
-  #protocols: Use | undefined;
-  #hosts: Use | undefined;
+  readonly #uses: Uses;
   /** One stands here by itself. */
   #tags: string | readonly string[] | undefined;
   #outdated: string[] | undefined;
@@ -143,6 +144,7 @@ export class Entry {
     this.ask = ask;
     this.startedAt = parts.clock.now();
     this.#parts = parts;
+    this.#uses = new Uses(identity);
     this.#idleSince = Math.ceil(parts.clock.monotonic());
   }
 
@@ -187,26 +189,26 @@ export class Entry {
   }
 
   /** Streams that the session has had, in the order of their first use. */
-  *streams(): Iterable<StreamName> {
-    for (const { name } of usesOf(this.#streams)) yield name;
+  streams(): readonly StreamName[] {
+    return this.#uses.names("stream");
   }
 
   /** Seconds that the session has had a connection on the stream. */
   secondsOn(stream: StreamName): number {
-    for (let use = this.#streams; use; use = use.next) if (use.name === stream) return use.seconds;
-    return 0;
+    return this.#uses.secondsOf("stream", stream);
   }
 
   /** All that it can be picked by. */
   traits(): Traits {
     const { identity, newest } = this;
+    const streams = this.streams();
     return {
       ids: [this.id, ...this.aliases],
-      streams: this.#streams ? [...this.streams()] : [identity.stream],
+      streams: streams.length > 0 ? streams : [identity.stream],
       tags: this.tags,
       users: [this.user],
       tokens: [identity.token, newest.token],
-      addresses: [identity.address, newest.address, ...[...usesOf(this.#hosts)].map(({ name }) => name)],
+      addresses: [identity.address, newest.address, ...this.#uses.names("host")],
     };
   }
 
@@ -241,13 +243,11 @@ export class Entry {
   }
 
   /** Adds a connection and counts the second in which it came. */
-  join({ stream, protocol, address }: Identity, flow: Flow, tick: number): Part {
-    const uses = [
-      useOf((this.#streams ??= new Use(stream)), stream),
-      useOf((this.#protocols ??= new Use(protocol)), protocol),
-      useOf((this.#hosts ??= new Use(address)), address),
-    ] as const;
-    const part = new Part(this, flow, ...uses);
+  join(identity: Identity, flow: Flow, tick: number): Part {
+    const uses = this.#uses.of(identity, (others) => {
+      for (const other of this.#connections()) other.use(others);
+    });
+    const part = new Part(this, flow, uses);
     const { clock, marks } = this.#parts;
     if (this.#open === undefined) this.#open = part;
     else if (this.#open instanceof Set) this.#open.add(part);
@@ -313,14 +313,14 @@ export class Entry {
     const { clock, marks } = this.#parts;
     const unix = clock.now() - clock.monotonic();
     const since = clock.monotonic() - idleMs;
-    const hosts = activeNames(this.#hosts, since);
-    const streams = activeNames(this.#streams, since);
+    const hosts = this.#uses.active("host", since);
+    const streams = this.#uses.active("stream", since);
     return {
       id: this.id,
       type: this.identity.type,
       state: this.state,
       token: this.newest.token,
-      protocol: activeNames(this.#protocols, since).join(",") || this.identity.protocol,
+      protocol: this.#uses.active("protocol", since).join(",") || this.identity.protocol,
       host: hosts.length > 1 ? "::" : (hosts[0] ?? this.identity.address),
       stream: streams.length > 1 ? "" : (streams[0] ?? this.identity.stream),
       startedAt: this.startedAt,
@@ -338,9 +338,9 @@ export class Entry {
   }
 
   end(): SessionEnd {
-    const protocols = sortedUses(this.#protocols).filter(([name]) => name !== "HTTP");
+    const protocols = this.#uses.sorted("protocol").filter(([name]) => name !== "HTTP");
     const { expiresAt: _expiresAt, recheckAt: _recheckAt, ...view } = this.view();
-    const lists = { streams: sortedUses(this.#streams), protocols, hosts: sortedUses(this.#hosts) };
+    const lists = { streams: this.#uses.sorted("stream"), protocols, hosts: this.#uses.sorted("host") };
     return { ...view, token: this.identity.token, state: "ended", ...lists };
   }
 

@@ -1,6 +1,6 @@
 import { type IdentitySource, identitySources, type SessionIdentity } from "../base/session-identity.ts";
 import { expressionId, identityPart, sessionId, sessionMode } from "./identity.ts";
-import type { Identity, SessionSettings } from "./session.ts";
+import type { Identity, SessionSettings, SessionType } from "./session.ts";
 
 /** Tokens of which the user is remembered. */
 const mostUsers = 50_000;
@@ -13,7 +13,8 @@ type Expression = {
   readonly byUser: boolean;
 };
 
-type Known = { readonly by: number | Expression; readonly user: string; readonly id: string };
+/** An id by an expression that asks for users: it holds for this user. */
+type UserId = { readonly user: string; readonly id: string };
 
 /**
  * Under which id a session is found: by the masks, or for viewers by the identity expression where one is set. Who passes the same
@@ -21,7 +22,9 @@ type Known = { readonly by: number | Expression; readonly user: string; readonly
  */
 export class Naming {
   readonly #settings: () => SessionSettings;
-  readonly #ids = new WeakMap<Identity, Known>();
+  /** By the rules in force: a text by itself where nobody asks for users. */
+  #ids = new WeakMap<Identity, string | UserId>();
+  readonly #rules = new Map<SessionType, number | Expression>();
   /** Users as answers have named them, by stream and token: a token that is good for one stream says nothing about another. */
   readonly #users = new Map<string, string>();
   #expression: Expression | undefined;
@@ -33,10 +36,15 @@ export class Naming {
   idOf(identity: Identity): string {
     const by = this.#rule(identity);
     const user = this.userOf(identity);
+    if (this.#rules.get(identity.type) !== by) {
+      this.#rules.set(identity.type, by);
+      this.#ids = new WeakMap();
+    }
     const known = this.#ids.get(identity);
-    if (known && known.by === by && known.user === user) return known.id;
+    if (typeof known === "string") return known;
+    if (known && known.user === user) return known.id;
     const id = typeof by === "number" ? sessionId(identity, by) : expressionId(identity, by.parts, user);
-    this.#ids.set(identity, { by, user, id });
+    this.#ids.set(identity, typeof by === "number" || !by.byUser ? id : { user, id });
     return id;
   }
 
