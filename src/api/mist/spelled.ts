@@ -1,7 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 
-/** Milliseconds of work after which others have their turn; a request's work may be long, but nobody is to notice. */
-const sliceMs = 5;
+/**
+ * Milliseconds of work after which others have their turn; a request's work may be long, but nobody is to notice. To spell the rows
+ * of a turn takes about as long again.
+ */
+const sliceMs = 2;
 
 /** A part of an answer that is JSON text already, in pieces: long ones are made and sent without stopping everything else. */
 export class Spelled {
