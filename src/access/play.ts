@@ -100,7 +100,7 @@ export class Play {
 
   /** Who stays on what is shown in a stream's place gets the stream itself when it asks for it, or opens it anew. */
   #leaves({ query, lasting = false }: AccessRequest, stream: Stream): boolean {
-    if (!lasting && query["live"] === undefined) return false;
+    if (!lasting && query["tolive"] === undefined) return false;
     const standIn = this.#options.programs.standIn(stream);
     return standIn?.switch === "offer" && standIn.liveAgain;
   }

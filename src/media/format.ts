@@ -26,8 +26,8 @@ export interface Muxer {
   readonly header: Uint8Array;
   /** The bytes of one packet; empty for a packet of a track that the format leaves out. */
   add(packet: Packet): readonly Uint8Array[];
-  /** The tracks have changed: gives what those who already watch need to go on; `header` fits the new tracks from then on. */
-  retrack(tracks: readonly Track[]): readonly Uint8Array[];
+  /** The tracks have changed: gives what those who already watch need to go on, where the next packet is at `dts`; `header` fits the new tracks from then on. */
+  retrack(tracks: readonly Track[], dts?: Micros): readonly Uint8Array[];
   /** The bytes that end the stream in an orderly way (may be empty). */
   end(): readonly Uint8Array[];
 }

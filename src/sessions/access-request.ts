@@ -42,7 +42,7 @@ export type StandIn = {
   readonly offlineSince: number | undefined;
   /** The stream is live, and this viewer is still shown something else. */
   readonly liveAgain: boolean;
-  /** `offer`: the viewer stays on what it sees until it asks for the stream itself, with `live=1` in its query. */
+  /** `offer`: the viewer stays on what it sees until it asks for the stream itself, with `tolive=1` in its query. */
   readonly switch: "seamless" | "offer";
 };
 

@@ -50,6 +50,8 @@ export interface Stream {
   readonly input: string;
   readonly state: StreamState;
   readonly tracks: readonly Track[];
+  /** False for a live stream that has no publisher now, or a silent one. */
+  readonly held?: boolean;
   /** Unix milliseconds at media time zero. */
   readonly unixOffset: number;
   /** Media time of the oldest and newest packet that can still be read; for files, start and end. */

@@ -76,7 +76,18 @@ describe("viewers of a stream whose publisher is killed again and again", () => 
     await ready("live");
     const flv = probeTimes(sluice.http("live.flv?tkn=flv"));
     const rtmp = probeTimes(sluice.rtmp("play/live?tkn=rtmp"));
-    const decoder = startChild("ffmpeg", ["-v", "warning", "-nostdin", "-i", sluice.http("live.flv?tkn=decoder"), "-f", "null", "-"]);
+    const decoder = startChild("ffmpeg", [
+      "-v",
+      "warning",
+      "-nostdin",
+      "-i",
+      sluice.http("live.flv?tkn=decoder"),
+      "-fps_mode",
+      "passthrough",
+      "-f",
+      "null",
+      "-",
+    ]);
     const hls = new HlsWatcher(sluice.http("hls/live/index.m3u8?tkn=hls"));
     await hls.start();
     await expect.poll(() => asked.of("USER_NEW").length).toBe(4);
@@ -113,7 +124,7 @@ describe("viewers of a stream whose publisher is killed again and again", () => 
       }
     }
     expect(await decoder.exited).toBe(0);
-    expect(decoder.stderr()).not.toMatch(/error|invalid|non.?monoton/i);
+    expect(decoder.stderr()).not.toMatch(/h264|aac|decod|corrupt|conceal|non.?monoton/i);
     await expect.poll(() => asked.of("USER_END").length, { timeout: 30_000 }).toBe(4);
     await publishers[0]?.stop("SIGKILL");
   }, 240_000);

@@ -1,4 +1,5 @@
 import type { Cursor } from "../../src/base/cursor.ts";
+import type { MakeSilence } from "../../src/media/silence.ts";
 import { createDirectory } from "../../src/streams/directory.ts";
 import type { LiveOptions, StreamDirectory, StreamEvent, StreamWriter } from "../../src/streams/stream.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -17,11 +18,11 @@ export type TestHub = {
 export const liveOptions: LiveOptions = { bufferMs: 50_000, segmentMs: 1_900, resume: false, source: "push://" };
 
 /** Makes a hub that flushes every `flushMs`. */
-export function createTestHub(flushMs = 100): TestHub {
+export function createTestHub(flushMs = 100, silence: MakeSilence = () => undefined): TestHub {
   const clock = new FakeClock();
   const lines: string[] = [];
   const log = { write: (kind: string, message: string) => void lines.push(`${kind} ${message}`) };
-  const directory = createDirectory({ clock, log, flushMs: () => flushMs });
+  const directory = createDirectory({ clock, log, flushMs: () => flushMs, silence });
   const events: StreamEvent[] = [];
   const words: string[] = [];
   directory.onEvent((event) => {

@@ -32,7 +32,7 @@ const page0 = `
   window.facts = { fatal: [], errors: {}, sizes: [] };
   window.complain = (what, fatal) => {
     facts.errors[what] = (facts.errors[what] ?? 0) + 1;
-    if (fatal) facts.fatal.push(what);
+    if (fatal && facts.errors[what] === 1) facts.fatal.push(what);
   };
   const video = document.createElement("video");
   video.muted = true;

@@ -149,16 +149,12 @@ export class Kept {
   }
 
   async #first(): Promise<Shown | undefined> {
-    const { sources } = this.rule;
     try {
-      for (const source of typeof sources === "function" ? await sources(this.name) : sources) {
-        const shown = await this.#programs.show(this.name, source);
-        if (shown) return shown;
-      }
+      return await this.#programs.first(this.name, this.rule);
     } catch {
       // A function that fails has named nothing; it is asked again.
+      return undefined;
     }
-    return undefined;
   }
 
   /** What was shown has come to its end: it, or what can be shown by now, begins anew. */

@@ -33,15 +33,16 @@ let programs: Programs;
 let rules: Record<string, FallbackRule>;
 const changes: FallbackState[] = [];
 const opened: string[] = [];
+const lines: string[] = [];
 let files = 0;
 
 function setUp(rule: Partial<FallbackRule>): void {
   hub = createTestHub(100);
-  changes.length = opened.length = files = 0;
+  changes.length = opened.length = lines.length = files = 0;
   rules = { live: { sources: ["slate"], minOutageMs: 1000, minStableMs: 2000, switch: "seamless", ...rule } };
   programs = new Programs({
     clock: hub.clock,
-    log: { write: () => undefined },
+    log: { write: (_kind, message) => void lines.push(message) },
     directory: hub.directory,
     ruleOf: (name) => rules[name],
     find: async (name) => {
@@ -246,6 +247,56 @@ describe("what is shown", () => {
     // Nobody waits for ever in front of nothing.
     expect(programs.has(first.stream)).toBe(false);
     expect(first.stream.state).toBe("offline");
+    watching?.[Symbol.dispose]();
+  });
+
+  it("follows the rule of a source that is offline itself, and leaves out what leads back, with a word about it once", async () => {
+    setUp({ sources: ["backup", "live"], minOutageMs: 0 });
+    rules["backup"] = { ...rules["live"]!, sources: ["live", "spare"] };
+    rules["spare"] = { ...rules["live"]!, sources: ["backup", "slate"] };
+    await withSlate();
+    for (let asked = 0; asked < 3; asked++) {
+      const stream = await programs.open("live");
+      expect(stream?.name).toBe("live");
+      expect(programs.state("live")).toMatchObject({ shows: "slate" });
+      programs[Symbol.dispose]();
+    }
+    expect(lines.filter((line) => line.includes("leads back"))).toEqual([
+      expect.stringContaining("live -> backup -> live"),
+      expect.stringContaining("backup -> spare -> backup"),
+    ]);
+  });
+
+  it("ends with a command that ends the stream, and not because a publisher is refused", async () => {
+    setUp({ minOutageMs: 0 });
+    await withSlate();
+    const stream = await programs.open("live");
+    await hub.directory.end("live", { code: "TRIGGER", text: "STREAM_READY said no" });
+    expect(programs.has(stream!)).toBe(true);
+    expect(await hub.directory.end("live", { code: "CLEAN_CONTROLLER_REQ", text: "ended by a command" })).toBe(true);
+    expect(stream?.state).toBe("offline");
+    await settle();
+    expect(programs.states()).toEqual([]);
+    expect(await hub.directory.end("live", { code: "CLEAN_CONTROLLER_REQ", text: "ended by a command" })).toBe(false);
+  });
+
+  it("does not go over to a publisher that leaves before it was stable", async () => {
+    setUp({ minOutageMs: 0, minStableMs: 2000 });
+    await withSlate();
+    const first = publish("live");
+    await pass(4000, first);
+    const watching = programs.use(first.stream);
+    await first.close(gone);
+    await pass(500);
+    for (let flap = 0; flap < 10; flap++) {
+      const short = publish("live");
+      await pass(1500, short);
+      await short.close(gone);
+      await pass(300);
+    }
+    expect(changes.filter(({ shows }) => shows === "live")).toEqual([]);
+    expect(programs.state("live")).toMatchObject({ shows: "slate", liveAgain: false });
+    expect(programs.state("live")?.offlineSince).toBeDefined();
     watching?.[Symbol.dispose]();
   });
 

@@ -8,6 +8,7 @@ import type { OpenInput } from "../inputs.ts";
 import { climbs, expandVariables } from "../variables.ts";
 import type { FallbackRule, FallbackState } from "./fallback-rule.ts";
 import { Kept, type Shown } from "./kept.ts";
+import { Loops } from "./loops.ts";
 import { latestFile } from "./latest-file.ts";
 
 /** How often it is looked whether a publisher is back, and whether anybody watches. */
@@ -45,10 +46,12 @@ export class Programs implements Disposable {
   readonly #kept = new Map<Stream, Kept>();
   readonly #uses = new WeakMap<Stream, Uses>();
   readonly #listeners = new Set<(state: FallbackState) => void>();
+  readonly #loops: Loops;
   readonly #owned: readonly Disposable[];
 
   constructor(options: ProgramsOptions) {
     this.#options = options;
+    this.#loops = new Loops(options.log);
     this.#owned = [
       options.clock.every(tickMs, () => this.#tick()),
       options.directory.onLeaving((stream) => {
@@ -151,14 +154,37 @@ export class Programs implements Disposable {
     return stream?.kind === "live" && stream.tracks.length > 0 && stream.lastTime > stream.firstTime ? stream : undefined;
   }
 
+  /**
+   * The first source of a rule that can be shown. A stream that is offline itself gives way to what its own rule says; `path` are the
+   * streams that led there. Rejects when a function of a rule fails.
+   */
+  async first(name: StreamName, rule: FallbackRule, path: readonly StreamName[] = [name]): Promise<Shown | undefined> {
+    const asked = path.at(-1) ?? name;
+    for (const source of typeof rule.sources === "function" ? await rule.sources(asked) : rule.sources) {
+      const other = source.includes("/") ? "" : streamName(expandVariables(source, { stream: asked, now: this.clock.now() }));
+      if (path.includes(other)) {
+        this.#loops.tell(path, other);
+        continue;
+      }
+      const shown = await this.#show(asked, source);
+      if (shown) return shown;
+      const next = other === "" ? undefined : this.#options.ruleOf(other);
+      const further = next && (await this.first(name, next, [...path, other]));
+      if (further) return further;
+    }
+    return undefined;
+  }
+
   /** Opens one source of a rule: a stream by name or a recording by path. */
-  async show(name: StreamName, source: string): Promise<Shown | undefined> {
+  async #show(name: StreamName, source: string): Promise<Shown | undefined> {
     const { clock, log, directory, find, openInput } = this.#options;
     const text = expandVariables(source, { stream: name, now: clock.now() });
     try {
       if (!text.includes("/")) {
         const other = streamName(text);
-        const found = other === "" || other === name ? undefined : await find(other);
+        const found = other === "" ? undefined : await find(other);
+        // A stream whose publisher has gone may wait for the next one: it shows nothing.
+        if (found?.stream.held === false) return void found.use?.[Symbol.dispose]();
         return found && { stream: found.stream, name: other, leave: () => found.use?.[Symbol.dispose]() };
       }
       const file = text !== source && climbs(name) ? undefined : await latestFile(text);

@@ -3,7 +3,7 @@ import type { CodecName } from "../../media/codec.ts";
 import type { Format, Muxer } from "../../media/format.ts";
 import type { AudioTrack, Track, VideoTrack } from "../../media/track.ts";
 import { metadataBody } from "./metadata.ts";
-import { audioTagBody, configTagBody, endTagBody, tagTime, videoTagBody } from "./tag-body.ts";
+import { audioTagBody, configTagBody, endTagBody, sequenceEndTag, tagTime, videoTagBody } from "./tag-body.ts";
 import { fileHeader, tagPieces, tagType } from "./tag.ts";
 
 const codecs: readonly CodecName[] = ["h264", "hevc", "av1", "vp9", "vp8", "aac", "mp3", "opus", "ac3", "flac"];
@@ -19,6 +19,7 @@ export const flvFormat: Format = { name: "flv", codecs, createMuxer };
 function createMuxer(tracks: readonly Track[]): Muxer {
   let { video, audio } = flvTracks(tracks);
   let lastTime = 0;
+  let lastVideo: number | undefined;
   let header: Uint8Array | undefined;
 
   const description = (time: number): Uint8Array[] => {
@@ -38,7 +39,7 @@ function createMuxer(tracks: readonly Track[]): Muxer {
     },
     add(packet) {
       if (packet.trackId === video?.id) {
-        lastTime = tagTime(packet);
+        lastTime = lastVideo = tagTime(packet);
         return tagPieces(tagType.video, lastTime, videoTagBody(video, packet));
       }
       if (packet.trackId === audio?.id) {
@@ -47,10 +48,12 @@ function createMuxer(tracks: readonly Track[]): Muxer {
       }
       return [];
     },
-    retrack(next) {
+    retrack(next, dts) {
+      const before = video;
       ({ video, audio } = flvTracks(next));
+      const end = sequenceEndTag(before, video, lastVideo, dts);
       header = undefined;
-      return description(lastTime);
+      return [...(end ? tagPieces(tagType.video, end.time, end.body) : []), ...description(lastTime)];
     },
     end() {
       return video ? tagPieces(tagType.video, lastTime, [endTagBody(video)]) : [];

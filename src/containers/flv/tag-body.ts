@@ -66,6 +66,34 @@ export function configTagBody(track: Track): Uint8Array | undefined {
   }
 }
 
+/** NAL units "end of sequence" with their length before them: H.264 type 10, H.265 type 36 (ITU-T H.264 and H.265 clause 7.3.1). */
+const sequenceEnds: Partial<Readonly<Record<CodecName, Uint8Array>>> = {
+  h264: Uint8Array.of(0, 0, 0, 1, 0x0a),
+  hevc: Uint8Array.of(0, 0, 0, 2, 0x48, 0x01),
+};
+
+/**
+ * The video tag to send before pictures of another configuration, for a time between the last picture, at `lastMs`, and the next,
+ * at `dts`; undefined when none is needed. mpegts.js keeps the last sample of each batch back and appends it behind the new
+ * configuration: a keyframe there ends the player, and this, which is none, does not.
+ */
+export function sequenceEndTag(
+  before: VideoTrack | undefined,
+  after: VideoTrack | undefined,
+  lastMs: number | undefined,
+  dts = 0,
+): { readonly time: number; readonly body: Uint8Array[] } | undefined {
+  if (!before || !after || lastMs === undefined || sameConfig(before, after)) return undefined;
+  const data = sequenceEnds[before.codec];
+  if (!data) return undefined;
+  const time = Math.max(lastMs + 1, Math.min(Math.round(dts / 1000) - 1, lastMs + 19));
+  return { time, body: videoTagBody(before, { trackId: before.id, dts: time * 1000, pts: time * 1000, keyframe: false, data }) };
+}
+
+function sameConfig(a: VideoTrack, b: VideoTrack): boolean {
+  return a.codec === b.codec && a.config.length === b.config.length && a.config.every((byte, at) => byte === b.config[at]);
+}
+
 /** The body of the tag that says that no more video follows (end of sequence). */
 export function endTagBody(track: VideoTrack): Uint8Array {
   if (track.codec === "h264") return Uint8Array.of((keyFrame << 4) | legacyVideo.h264, 2, 0, 0, 0);

@@ -16,7 +16,7 @@ export function overWebSocket(format: Format): Format {
           return webSocketFrame(muxer.header);
         },
         add: (packet) => framed(muxer.add(packet)),
-        retrack: (next) => framed(muxer.retrack(next)),
+        retrack: (next, dts) => framed(muxer.retrack(next, dts)),
         end: () => framed(muxer.end()),
       };
     },

@@ -57,6 +57,8 @@ function hasQueryToken(query: HttpExchange["query"]): boolean {
  */
 export function ownParameters({ url }: HttpExchange): string {
   const own = new URLSearchParams(url.search);
+  // Asked for once, when a viewer comes back to a stream that is live again.
+  own.delete("tolive");
   for (const name of [...own.keys()]) if (tokenNames.has(name) || name === "was" || name.startsWith("_HLS_")) own.delete(name);
   const text = own.toString();
   return text.length > longestQuery ? "" : text;

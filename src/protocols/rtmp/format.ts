@@ -1,7 +1,7 @@
 import { concat } from "../../base/bytes.ts";
 import { metadataBody } from "../../containers/flv/metadata.ts";
 import { flvFormat, flvTracks } from "../../containers/flv/muxer.ts";
-import { audioTagBody, configTagBody, endTagBody, tagTime, videoTagBody } from "../../containers/flv/tag-body.ts";
+import { audioTagBody, configTagBody, endTagBody, sequenceEndTag, tagTime, videoTagBody } from "../../containers/flv/tag-body.ts";
 import type { Format, Muxer } from "../../media/format.ts";
 import type { AudioTrack, Track, VideoTrack } from "../../media/track.ts";
 import { ourChunkSize } from "./connect.ts";
@@ -26,6 +26,7 @@ export function createRtmpFormat(): Format {
 function createMuxer(tracks: readonly Track[]): Muxer {
   let { video, audio } = flvTracks(tracks);
   let lastTime = 0;
+  let lastVideo: number | undefined;
   let header: Uint8Array | undefined;
 
   return {
@@ -35,7 +36,7 @@ function createMuxer(tracks: readonly Track[]): Muxer {
     },
     add(packet) {
       if (packet.trackId === video?.id) {
-        lastTime = tagTime(packet);
+        lastTime = lastVideo = tagTime(packet);
         return videoMessage(lastTime, videoTagBody(video, packet));
       }
       if (packet.trackId === audio?.id) {
@@ -44,10 +45,12 @@ function createMuxer(tracks: readonly Track[]): Muxer {
       }
       return [];
     },
-    retrack(next) {
+    retrack(next, dts) {
+      const before = video;
       ({ video, audio } = flvTracks(next));
+      const end = sequenceEndTag(before, video, lastVideo, dts);
       header = undefined;
-      return description(video, audio, lastTime);
+      return [...(end ? videoMessage(end.time, end.body) : []), ...description(video, audio, lastTime)];
     },
     end() {
       return video ? videoMessage(lastTime, [endTagBody(video)]) : [];

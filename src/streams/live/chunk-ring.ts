@@ -149,7 +149,7 @@ export class ChunkRing {
 
   #retrack(number: number, dts: Micros): void {
     this.#cut();
-    for (const piece of this.#muxer.retrack(this.#source.tracksOf(number))) this.#add(piece);
+    for (const piece of this.#muxer.retrack(this.#source.tracksOf(number), dts)) this.#add(piece);
     const inBand = this.#pieces.length > 0 ? { bytes: this.#joined(), keyframe: false, dts } : undefined;
     this.#epoch = { number, header: { bytes: this.#muxer.header, keyframe: false, dts }, inBand };
     if (inBand) this.#append(inBand);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { settle } from "../../../test/support/fake-clock.ts";
 import { createTestHub, drain, follow, liveOptions, send, type TestHub } from "../../../test/support/hub.ts";
-import { audioTrack, tinyFormat, videoTrack } from "../../../test/support/tiny-format.ts";
+import { audioTrack, tinyFormat, tinyPacket, videoTrack } from "../../../test/support/tiny-format.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Program, StreamWriter } from "../stream.ts";
 
@@ -13,11 +13,14 @@ function publish(hub: TestHub, name: string, withTracks = tracks): StreamWriter 
   return writer;
 }
 
+/** What the test hub's silence is made of. */
+const silentData = Uint8Array.of(0);
+
 const gone = { code: "CLEAN_REMOTE_CLOSE", text: "closed" } as const;
 
 /** A stream that somebody watches and whose publisher has just been killed; its viewers are kept. */
 async function left() {
-  const hub = createTestHub(100);
+  const hub = createTestHub(100, (id, like = audioTrack()) => ({ track: { ...like, id }, data: silentData, duration: 20_000 }));
   let program: Program | undefined;
   hub.directory.onLeaving(() => (kept) => void (program = kept));
   const writer = publish(hub, "live");
@@ -59,7 +62,7 @@ describe("a programme", () => {
 
   it("goes on with another stream and back again, in time that rises, over twenty outages", async () => {
     const { hub, program, packets, chunks } = await left();
-    const slate = publish(hub, "slate", [videoTrack()]);
+    const slate = publish(hub, "slate", [videoTrack({ width: 320 })]);
     let slateMs = 0;
     let liveMs = 0;
     await send(hub, slate, 0, 4_000);
@@ -99,8 +102,54 @@ describe("a programme", () => {
     expect(ended).toBe(false);
     const fresh = fragments.filter(({ sequence }) => sequence > (before.at(-1)?.sequence ?? -1));
     expect(fresh.map(({ discontinuity }) => discontinuity)).toEqual([true, ...fresh.slice(1).map(() => false)]);
-    expect(fresh[0]?.tracks).toHaveLength(1);
+    // The other one has no sound: it is silent.
+    expect(fresh[0]?.tracks).toHaveLength(2);
     expect(fragments.map(({ sequence }) => sequence)).toEqual(fragments.map((_, at) => (fragments[0]?.sequence ?? 0) + at));
+  });
+
+  it("keeps its tracks: others play their parts, missing sound is silence, and what it had not is left out", async () => {
+    const { hub, program, packets, stream } = await left();
+    const other = publish(hub, "other", [audioTrack({ id: 7 }), videoTrack({ id: 3, width: 320 }), audioTrack({ id: 8 })]);
+    other.write(tinyPacket(3, 0, true));
+    other.write(tinyPacket(7, 20, true));
+    other.write(tinyPacket(8, 20, true));
+    const before = packets.items.length;
+    program.feed(other.stream, () => undefined);
+    await hub.clock.advance(200);
+    expect(packets.items.slice(before).map(({ trackId }) => trackId)).toEqual([1, 2]);
+    expect(stream.tracks).toEqual([videoTrack({ id: 1, width: 320 }), audioTrack({ id: 2 })]);
+    await other.close(gone);
+
+    const mute = publish(hub, "mute", [videoTrack({ id: 9 })]);
+    await send(hub, mute, 0, 1_000);
+    const played = packets.items.length;
+    program.feed(mute.stream, () => undefined);
+    await send(hub, mute, 1_000, 3_000);
+    const fresh = packets.items.slice(played);
+    expect(stream.tracks).toEqual([videoTrack({ id: 1 }), audioTrack({ id: 2 })]);
+    const silence = fresh.filter(({ trackId }) => trackId === 2);
+    expect(silence.every(({ data }) => data === silentData)).toBe(true);
+    // As much sound as picture, a packet each 20 ms.
+    const pictures = fresh.filter(({ trackId }) => trackId === 1);
+    expect(Math.abs(silence.length - 2 * pictures.length)).toBeLessThan(3);
+    expect(rising(packets.items)).toBe(true);
+  });
+
+  it("does not let viewers fall behind, however many outages there are", async () => {
+    const { hub, program, stream } = await left();
+    const slate = publish(hub, "slate");
+    const pace = stream.lastTime - hub.clock.monotonic() * 1000;
+    // A keyframe each two seconds, and each outage begins late in a group.
+    await send(hub, slate, 0, 3_800);
+    let ms = 3_800;
+    for (let outage = 0; outage < 30; outage++) {
+      program.feed(slate.stream, () => undefined);
+      await send(hub, slate, ms, ms + 4_000);
+      ms += 4_000;
+      program.pause();
+      const ahead = stream.lastTime - hub.clock.monotonic() * 1000 - pace;
+      expect(ahead).toBeLessThan(2_100_000);
+    }
   });
 
   it("gives a packet on in the moment in which it comes", async () => {

@@ -22,6 +22,7 @@ export function playerPage(name: string, encoded: string, assets: PageAssets): s
 <div id="bar"><span id="name">${escapeHtml(name)}</span><span id="badge"></span></div>
 <div id="notice" role="status" hidden><h1></h1><p></p><button id="retry" type="button" hidden>Try again</button></div>
 <button id="sound" type="button" hidden>Turn sound on</button>
+<button id="offer" type="button" hidden>Back to live</button>
 </main>
 <noscript>This page needs JavaScript to play the stream.</noscript>
 <script type="module" src="${escapeHtml(script)}"></script>
@@ -64,7 +65,7 @@ video { width: 100%; height: 100%; object-fit: contain; background: #000; }
 #notice { position: absolute; max-width: min(34rem, 90%); padding: 1.4rem 1.8rem; border-radius: .8rem; text-align: center;
   background: #1c1f24ee; box-shadow: 0 .5rem 2rem #0008; }
 #notice h1 { margin: 0 0 .3rem; font-size: 1.15rem; font-weight: 600; }
-#notice p { margin: 0; color: #bdc1c6; overflow-wrap: anywhere; }
+#notice p { margin: 0; color: #bdc1c6; overflow-wrap: anywhere; white-space: pre-line; }
 #notice[data-state="loading"] h1::before, #notice[data-state="waiting"] h1::before, #notice[data-state="offline"] h1::before {
   content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .55em; border: .14em solid #8ab4f8; border-right-color: transparent;
   border-radius: 50%; animation: turn 1s linear infinite; }
@@ -73,6 +74,7 @@ button { font: inherit; font-size: .9rem; padding: .45rem 1rem; border: 0; borde
 button:hover, button:focus-visible { background: #aecbfa; }
 #retry { margin-top: 1rem; }
 #sound { position: absolute; top: 3.2rem; left: 1rem; }
+#offer { position: absolute; top: 3.2rem; right: 1rem; }
 @keyframes turn { to { transform: rotate(1turn); } }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 `;

@@ -8,6 +8,7 @@ const noticeTitle = document.querySelector("#notice h1");
 const noticeText = document.querySelector("#notice p");
 const retry = document.querySelector("#retry");
 const sound = document.querySelector("#sound");
+const offer = document.querySelector("#offer");
 const badge = document.querySelector("#badge");
 
 const pageQuery = new URLSearchParams(location.search);
@@ -17,6 +18,8 @@ pageQuery.delete("player");
 /** Milliseconds until the next try: short at first, so that a stream that comes back is seen soon. */
 const delays = [500, 1500, 3000, 5000, 8000];
 const refusedDelay = 30_000;
+/** Seconds that the page waits at most, whatever the server asks for. */
+const mostWait = 3600;
 /** Milliseconds without progress after which a player that should play is started anew. */
 const stallMs = 8000;
 /** Milliseconds between looks whether the stream is back, while something else is shown in its place. */
@@ -51,8 +54,10 @@ function listen() {
   socket.token = token;
   teller = socket;
   socket.addEventListener("message", ({ data }) => {
-    if (teller !== socket || window.sluice.state !== "offline") return;
-    const { tkn, source } = JSON.parse(data);
+    if (teller !== socket) return;
+    const { tkn, source, liveAgain } = JSON.parse(data);
+    offer.hidden = liveAgain !== true;
+    if (window.sluice.state !== "offline") return;
     const given = source ? new URL(source[0].url).searchParams.get("tkn") : new URLSearchParams(`tkn=${tkn ?? ""}`).get("tkn");
     // Whoever hears and whoever watches is one viewer.
     if (given) token = socket.token = given;
@@ -77,6 +82,7 @@ async function open() {
     show("waiting", "No connection", "The server does not answer. Trying again…");
     return later();
   }
+  if (response.status === 503) return waitForRoom(info);
   if (response.status === 403 || info.refused) {
     token = undefined;
     show("refused", "Not allowed", info.error ?? "You may not watch this stream.");
@@ -88,7 +94,9 @@ async function open() {
     listen();
     return teller?.readyState === WebSocket.OPEN ? later(toldMs) : later();
   }
-  teller?.close();
+  // Who is kept on something else hears when the stream is live again.
+  if (info.fallback === "offer") listen();
+  else teller?.close();
   const choice = choose(info);
   if (!choice) {
     failed.clear();
@@ -100,6 +108,20 @@ async function open() {
   badge.textContent = info.type === "live" ? "LIVE" : "RECORDING";
   badge.className = info.type;
   await play(choice, info.type === "live", info.redirected !== undefined);
+}
+
+/** There is no room for another viewer now: says why, and comes back when the server says so. */
+function waitForRoom({ error = "There is no room for another viewer.", retryAfter = 10 }) {
+  // A little apart from the others that are told the same, so that they do not all come at once.
+  const end = performance.now() + 1000 * (Math.min(retryAfter, mostWait) + Math.random());
+  const count = () => {
+    const seconds = Math.ceil((end - performance.now()) / 1000);
+    if (seconds <= 0) return void open();
+    show("full", "Full at the moment", `${error}\nTrying again in ${seconds} s…`);
+    clearTimeout(timer);
+    timer = setTimeout(count, 1000);
+  };
+  count();
 }
 
 /** The stream information: what there is, or why not. Rejects without an answer. */
@@ -271,10 +293,10 @@ function later(ms = delays[Math.min(tries++, delays.length - 1)]) {
 
 function show(state, title, text) {
   window.sluice.state = state;
-  if (state === "refused" || state === "unplayable") window.sluice.error = text;
+  if (state === "refused" || state === "unplayable" || state === "full") window.sluice.error = text;
   noticeTitle.textContent = title;
   noticeText.textContent = text;
-  retry.hidden = state !== "refused" && state !== "unplayable";
+  retry.hidden = state !== "refused" && state !== "unplayable" && state !== "full";
   notice.dataset.state = state;
   notice.hidden = false;
   sound.hidden = true;
@@ -290,6 +312,13 @@ function hide() {
 retry.addEventListener("click", () => {
   tries = 0;
   open();
+});
+offer.addEventListener("click", async () => {
+  offer.hidden = true;
+  tries = 0;
+  pageQuery.set("tolive", "1");
+  await open();
+  pageQuery.delete("tolive");
 });
 sound.addEventListener("click", () => {
   video.muted = false;
