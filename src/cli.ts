@@ -54,7 +54,9 @@ program
   .option("--http-port <n>", "port for players, 8080 (SLUICE_HTTP_PORT)")
   .option("--api-port <n>", "port for the API, 4242 (SLUICE_API_PORT)")
   .option("--log-level <kind>", "least urgent kind of line in the log: FAIL, ERROR, WARN, ..., INFO, MEDIUM, HIGH (SLUICE_LOG_LEVEL)")
-  .action(async (flags: ServeFlags) => {
+  .allowExcessArguments()
+  .action(async (flags: ServeFlags, { args: [word] }: Command) => {
+    if (word !== undefined) program.error(`error: there is no command ${JSON.stringify(word)}; sluice --help lists those that there are`);
     process.exitCode = await serve(flags);
   });
 const parts: CommandParts = {

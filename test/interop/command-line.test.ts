@@ -58,6 +58,14 @@ describe("the command line", () => {
     expect(missing.stderr()).toMatch(/nowhere\.ts/);
   });
 
+  it("ends with 2 for a command that it does not have, and starts nothing", async () => {
+    for (const words of [["statsu"], ["serve", "me"]]) {
+      await using child = run(words);
+      expect(await child.exited).toBe(2);
+      expect([child.stdout(), child.stderr()]).toEqual(["", expect.stringMatching(/no command "(statsu|me)"; sluice --help lists/)]);
+    }
+  });
+
   it.each(["rtmp", "http", "api"] as const)("says which port is in use and how to choose another: %s", async (which) => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
