@@ -4,6 +4,7 @@ import { messageOf, SluiceError } from "../base/errors.ts";
 export interface ApiClient {
   get(path: string, query?: Readonly<Record<string, string | undefined>>): Promise<unknown>;
   post(path: string, body: unknown): Promise<unknown>;
+  put(path: string, body: unknown): Promise<unknown>;
   delete(path: string): Promise<void>;
   /** Data of server-sent events of the given name, until the server or the signal ends it. */
   events(path: string, query: Readonly<Record<string, string | undefined>>, name: string, signal?: AbortSignal): AsyncIterable<unknown>;
@@ -46,8 +47,8 @@ export function createApiClient({ url, account, token }: ApiClientOptions): ApiC
   };
   return {
     get: async (path, query = {}) => await jsonOf(await call(path, { query })),
-    post: async (path, body) =>
-      await jsonOf(await call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })),
+    post: async (path, body) => await jsonOf(await call(path, { method: "POST", ...jsonBody(body) })),
+    put: async (path, body) => await jsonOf(await call(path, { method: "PUT", ...jsonBody(body) })),
     async delete(path) {
       await call(path, { method: "DELETE" });
     },
@@ -71,6 +72,10 @@ export function createApiClient({ url, account, token }: ApiClientOptions): ApiC
       }
     },
   };
+}
+
+function jsonBody(body: unknown): Pick<RequestInit, "headers" | "body"> {
+  return { headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
 async function jsonOf(response: Response): Promise<unknown> {

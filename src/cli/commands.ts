@@ -3,6 +3,7 @@ import { accountCommand, apiTokenCommand } from "./access.ts";
 import { lintCommand } from "./lint.ts";
 import type { LiveParts } from "./live-command.ts";
 import { outboxCommand } from "./outbox.ts";
+import { policyCommand } from "./policy.ts";
 import { receiverCommand } from "./receiver.ts";
 import { invalidateCommand, kickCommand, sessionsCommand } from "./sessions.ts";
 import { signCommand } from "./sign.ts";
@@ -35,6 +36,7 @@ export function commands(parts: CommandParts): readonly Command[] {
     outboxCommand({ environment, print }),
     accountCommand(parts),
     apiTokenCommand(parts),
+    policyCommand(parts),
     tokenCommand(parts),
     exportCommand(parts),
     importCommand(parts),

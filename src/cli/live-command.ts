@@ -11,14 +11,18 @@ export type LiveParts = {
 /** Flags of all of them. */
 export type LiveFlags = { readonly api: string; readonly token?: string; readonly json?: true; readonly watch?: string | true };
 
+/** The API that is meant when no flag says another one. */
+export function apiHome(environment: LiveParts["environment"]): string {
+  return environment["SLUICE_API"] || `http://127.0.0.1:${environment["SLUICE_API_PORT"] || "4242"}`;
+}
+
 /** A command that talks to a server: `--api`, `--token`, `--json`. */
 export function liveCommand(name: string, description: string, { environment }: LiveParts): Command {
-  const home = environment["SLUICE_API"] || `http://127.0.0.1:${environment["SLUICE_API_PORT"] || "4242"}`;
   return new Command(name)
     .exitOverride()
     .showSuggestionAfterError()
     .description(description)
-    .option("--api <url>", "the server's API (SLUICE_API)", home)
+    .option("--api <url>", "the server's API (SLUICE_API)", apiHome(environment))
     .option("--token <token>", "a bearer token of the API (SLUICE_TOKEN); or an account: SLUICE_ACCOUNT=NAME:PASSWORD")
     .option("--json", "what the API answers, for programs");
 }

@@ -1,9 +1,11 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { Command } from "commander";
 import { isSluiceError, SluiceError } from "../base/errors.ts";
 import { durationMs } from "../base/time.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { TokenKind, TokenRecord, TokenSpec } from "../store/token-book.ts";
-import { clientOf, itemsOf, type LiveFlags, liveCommand, type LiveParts } from "./live-command.ts";
+import { apiHome, clientOf, itemsOf, type LiveFlags, liveCommand, type LiveParts } from "./live-command.ts";
 import { plain, table } from "./terminal.ts";
 
 type View = Omit<TokenRecord, "kind">;
@@ -21,14 +23,21 @@ type CreateFlags = LiveFlags & {
   readonly bind?: string;
   readonly whenTaken?: string;
   readonly short?: true;
+  readonly signed?: true;
 };
 type OtherFlags = LiveFlags & { readonly data?: string; readonly store?: string; readonly stream?: string };
+
+export type TokenParts = LiveParts & { readonly complain: (text: string) => void };
+
+/** Where a server keeps its data if nothing else is said, and the file by which its store is known. */
+const usualFolder = "data";
+const storeFile = "sluice.db";
 
 const most = 10_000;
 const many = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /** `sluice token push|view create|list|revoke`: tokens of the policies pushTokens and viewTokens. */
-export function tokenCommand(parts: LiveParts): Command {
+export function tokenCommand(parts: TokenParts): Command {
   const token = new Command("token")
     .exitOverride()
     .description("tokens to push and to watch; without a server that runs, those in its data folder");
@@ -37,7 +46,7 @@ export function tokenCommand(parts: LiveParts): Command {
   return token;
 }
 
-function kindCommand(kind: TokenKind, description: string, parts: LiveParts): Command {
+function kindCommand(kind: TokenKind, description: string, parts: TokenParts): Command {
   const { terminal } = parts;
   const command = new Command(kind).exitOverride().description(description);
   const create = dataCommand("create", "make a token and print it; it is shown here, and not again", parts)
@@ -55,13 +64,15 @@ function kindCommand(kind: TokenKind, description: string, parts: LiveParts): Co
       .option("--lifetime <duration>", "how long it holds from its first use on")
       .option("--grace <duration>", "who was in may come back within this without another use")
       .option("--bind <to>", "address or device, with :soft or :strict (left out: strict), such as device:soft")
-      .option("--when-taken <how>", "when all its sessions are taken: refuse or take-over");
+      .option("--when-taken <how>", "when all its sessions are taken: refuse or take-over")
+      .option("--signed", "it says itself what it is for, signed with a key of the policy viewTokens; needs a server that runs");
   }
   create.action(async (stream: string, flags: CreateFlags) => {
     const body = bodyOf(kind, stream, flags);
     const made = await either(
       async () => (await clientOf(flags, parts).post(`/${kind}-tokens`, body)) as View & { readonly token: string },
       async (store) => {
+        if (flags.signed) throw new SluiceError("source.failed", "No server runs: signed tokens are made by one, as it has the keys");
         const { record, token } = await store.tokens.create(specOf(kind, body));
         return { ...record, token };
       },
@@ -121,18 +132,22 @@ function dataCommand(name: string, description: string, parts: LiveParts): Comma
 async function either<T>(
   ask: () => Promise<T>,
   open: (store: Store) => Promise<T>,
-  { data, store: url }: { readonly data?: string | undefined; readonly store?: string | undefined },
-  { environment }: LiveParts,
+  { api, data, store: url }: Pick<LiveFlags, "api"> & { readonly data?: string | undefined; readonly store?: string | undefined },
+  { environment, complain }: TokenParts,
 ): Promise<T> {
   try {
     return await ask();
   } catch (error) {
     if (!isSluiceError(error, "source.failed")) throw error;
-    const place = url ?? (data || environment["SLUICE_STORE"] || environment["SLUICE_DATA"]);
+    const named = url ?? (data || environment["SLUICE_STORE"] || environment["SLUICE_DATA"]);
+    // A server that was asked for by its address has its own store, and not the one that happens to be here.
+    const found = !named && api === apiHome(environment) && existsSync(join(usualFolder, storeFile)) ? usualFolder : undefined;
+    const place = named ?? found;
     if (!place)
       throw new SluiceError("source.failed", `${error.message} (With --data DIR or --store URL the tokens in its store are changed.)`, {
         cause: error,
       });
+    complain(`No server answers at ${api}: ${found ? `taking the store that is here, in the folder ${found}` : "taking its store"}`);
     await using store = await openStore(place);
     return await open(store);
   }
@@ -141,7 +156,7 @@ async function either<T>(
 type Body = Readonly<Record<string, unknown>> & { readonly stream: string };
 
 function bodyOf(kind: TokenKind, stream: string, flags: CreateFlags): Body {
-  const { label, expires, uses, sessions, lifetime, grace, address, protocol, bind, whenTaken, short } = flags;
+  const { label, expires, uses, sessions, lifetime, grace, address, protocol, bind, whenTaken, short, signed } = flags;
   const [to, how = "strict"] = bind?.split(":") ?? [];
   return {
     stream,
@@ -151,6 +166,7 @@ function bodyOf(kind: TokenKind, stream: string, flags: CreateFlags): Body {
     ...(address && { addresses: address }),
     ...(protocol && { protocols: protocol }),
     ...(short && { short }),
+    ...(signed && { signed }),
     ...(whenTaken !== undefined && { whenTaken }),
     ...(kind === "view" && sessions !== undefined && { sessions: Number(sessions) }),
     ...(kind === "view" && lifetime !== undefined && { lifetime }),

@@ -1,5 +1,6 @@
-import type { TokenBook, TokenRecord } from "../store/token-book.ts";
-import { readSigned } from "./signed-token.ts";
+import { SluiceError } from "../base/errors.ts";
+import type { TokenBook, TokenRecord, TokenSpec } from "../store/token-book.ts";
+import { readSigned, signToken } from "./signed-token.ts";
 import type { SigningKeys } from "./signed-url.ts";
 
 /** A token's record as the book keeps it; those that are signed say so. */
@@ -56,4 +57,33 @@ export class ViewTokenReader implements Disposable {
   [Symbol.dispose](): void {
     this.#listener[Symbol.dispose]();
   }
+}
+
+/** What makes that a signed token says less than its record. */
+const limits = ["notBefore", "uses", "sessions", "lifetimeMs", "graceMs", "addresses", "protocols", "bind", "whenTaken"] as const;
+/** As long as the book's ids are. */
+const anyId = "0".repeat(14);
+
+/**
+ * Makes a signed token with the first of the keys. Its record has no text of its own that anybody knows: it is there to be listed, revoked,
+ * and for what the token does not say. Throws "input.invalid" when the stream's name is too long.
+ */
+export async function createSigned(
+  tokens: TokenBook,
+  spec: TokenSpec,
+  keys: SigningKeys,
+): Promise<{ readonly record: ViewTokenRecord; readonly token: string }> {
+  const [[key, secret] = []] = keys;
+  if (key === undefined || !secret) throw new SluiceError("input.invalid", "There is no key to sign with");
+  // Whole seconds are what a token can say.
+  const expiresAt = spec.expiresAt === undefined ? undefined : Math.ceil(spec.expiresAt / 1000) * 1000;
+  const said = {
+    stream: spec.stream,
+    limited: limits.some((limit) => spec[limit] !== undefined),
+    ...(expiresAt !== undefined && { expiresAt }),
+  };
+  signToken({ ...said, id: anyId }, key, secret);
+  const wanted = { ...spec, ...(expiresAt !== undefined && { expiresAt }), signed: true as const };
+  const { record } = await tokens.create(wanted);
+  return { record: { ...record, signed: true }, token: signToken({ ...said, id: record.id }, key, secret) };
 }

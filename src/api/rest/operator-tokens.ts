@@ -2,6 +2,9 @@ import { z } from "zod";
 import { parseNetwork } from "../../base/address.ts";
 import { SluiceError } from "../../base/errors.ts";
 import { durationMs } from "../../base/time.ts";
+import { signingKeys } from "../../policies/signed-url.ts";
+import { namePatterns } from "../../policies/stream-patterns.ts";
+import { createSigned } from "../../policies/view-token-reader.ts";
 import type { TokenKind, TokenRecord, TokenSpec } from "../../store/token-book.ts";
 import type { ApiParts } from "../parts.ts";
 import { cursorAfter, pageQuery, pageSchema, readCursor } from "./frame/page.ts";
@@ -41,6 +44,10 @@ const ofKind = {
       .optional()
       .meta({ description: "To whom it is bound by its first use: `strict` refuses others, `soft` takes a use for each change." }),
     whenTaken: z.enum(["refuse", "take-over"], "refuse or take-over").optional(),
+    signed: z.boolean().optional().meta({
+      description:
+        "It says itself what it is for, signed with a key of the policy viewTokens, and is looked up nowhere if it has no other limit than its end.",
+    }),
   },
 } as const;
 
@@ -57,6 +64,7 @@ const view = z
     graceMs: z.number().optional(),
     bind: z.object({ to: z.string(), how: z.string() }).optional(),
     whenTaken: z.string().optional(),
+    signed: z.boolean().optional(),
     firstUsedAt: z.number().optional(),
     revokedAt: z.number().optional(),
   })
@@ -67,12 +75,14 @@ const made = view
 const byId = z.strictObject({ id: z.string() });
 const example = { id: "0mhd3k2a1x9f0q", hint: "k7mq", stream: "live", label: "camera 1", createdAt: 1_767_225_600_000, used: 0 } as const;
 
+type TokenParts = Pick<ApiParts, "tokenBook" | "clock" | "log" | "policies">;
+
 /** `/push-tokens` and `/view-tokens`: what the policies pushTokens and viewTokens take. */
-export function operatorTokenRoutes(parts: Pick<ApiParts, "tokenBook" | "clock" | "log">): readonly Route[] {
+export function operatorTokenRoutes(parts: TokenParts): readonly Route[] {
   return [...routesOf("push", parts), ...routesOf("view", parts)];
 }
 
-function routesOf(kind: TokenKind, { tokenBook, clock, log }: Pick<ApiParts, "tokenBook" | "clock" | "log">): readonly Route[] {
+function routesOf(kind: TokenKind, { tokenBook, clock, log, policies }: TokenParts): readonly Route[] {
   const path = `/${kind}-tokens`;
   const Kind = kind === "push" ? "Push" : "View";
   const what = kind === "push" ? "push" : "view";
@@ -130,7 +140,9 @@ function routesOf(kind: TokenKind, { tokenBook, clock, log }: Pick<ApiParts, "to
       response: made,
       example: { ...example, token: "k7mqx2vbwfhnpdyczt5rejsglaiou3k4" },
       async run({ body }) {
-        const { record, token } = await tokenBook.create(specOf(kind, body, clock.now()));
+        const { signed = false, ...rest } = body as Wanted & { readonly signed?: boolean };
+        const spec = specOf(kind, rest, clock.now());
+        const { record, token } = await (signed ? createSigned(tokenBook, spec, keysFor(spec.stream, policies())) : tokenBook.create(spec));
         log.write("AUTH", `A token to ${what} was made through the API: ${record.id}`, { stream: record.stream });
         return { body: { ...viewOf(record), token }, headers: { location: `/api/v1${path}/${record.id}` } };
       },
@@ -186,8 +198,20 @@ export function specOf(kind: TokenKind, { expiresIn, lifetime, grace, ...rest }:
   };
 }
 
-function viewOf({ kind: _kind, boundTo: _boundTo, ...record }: TokenRecord): z.output<typeof view> {
-  return record as z.output<typeof view>;
+/** The keys of the first policy viewTokens that has some for the stream. Throws "api.conflict". */
+function keysFor(stream: string, policies: ReturnType<ApiParts["policies"]>): ReturnType<typeof signingKeys> {
+  for (const { policy } of policies) {
+    const { keys, streams } = policy.options as {
+      readonly keys?: Readonly<Record<string, string>>;
+      readonly streams?: readonly string[];
+    };
+    if (policy.name === "viewTokens" && keys && namePatterns(streams)(stream)) return signingKeys(keys);
+  }
+  throw new SluiceError("api.conflict", "There is no key to sign with: no policy viewTokens that is for this stream has `keys`");
+}
+
+function viewOf({ kind: _kind, boundTo: _boundTo, ...record }: TokenRecord & { readonly signed?: true }): z.output<typeof view> {
+  return { ...record, ...(record.signed && { hint: "signed" }) } as z.output<typeof view>;
 }
 
 function msOf(text: string): number {

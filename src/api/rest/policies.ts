@@ -102,11 +102,14 @@ function withoutUse({ use: _use, ...options }: Readonly<Record<string, unknown>>
   return options;
 }
 
-/** Options as JSON: functions by a word, and no key that URLs are signed with. */
+/** Options that have keys by name. */
+const secretFields: ReadonlySet<string> = new Set(["signed", "keys"]);
+
+/** Options as JSON: functions by a word, and no key that anything is signed with. */
 function shown(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const text = JSON.stringify(options, (key, value: unknown) => {
     if (typeof value === "function") return "(a function)";
-    if (key !== "signed" || typeof value !== "object" || value === null) return value;
+    if (!secretFields.has(key) || typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.keys(value).map((name) => [name, "(hidden)"]));
   });
   return JSON.parse(text) as Record<string, unknown>;
