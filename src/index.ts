@@ -29,6 +29,7 @@ export { createServer, type ServerOptions, type SluiceServer } from "./server.ts
 export type { ServerControl, Viewer } from "./base/server-control.ts";
 export { accessControl, type AccessControlOptions } from "./policies/access-control.ts";
 export { bandwidthLimit, type BandwidthLimitOptions } from "./policies/bandwidth-limit.ts";
+export { type DirectoryStream, liveDirectory, type LiveDirectoryOptions } from "./policies/live-directory.ts";
 export { offlineFallback, type OfflineFallbackOptions } from "./policies/offline-fallback.ts";
 export { pushTokens, type PushTokensOptions } from "./policies/push-tokens.ts";
 export { viewerLimit, type ViewerLimitOptions } from "./policies/viewer-limit.ts";

@@ -76,6 +76,9 @@ export async function startReceiverService(loaded: LoadedConfiguration, options:
       "a MistServer has no limits to add to (viewerLimit, bandwidthLimit); a handler may answer allow({ user, limits })",
     );
   };
+  const noList = (): never => {
+    throw new SluiceError("config.invalid", "a MistServer has no public list to arrange (liveDirectory)");
+  };
   opened.use(
     await startOperatorCode(loaded, {
       configuration,
@@ -85,6 +88,7 @@ export async function startReceiverService(loaded: LoadedConfiguration, options:
         server: control,
         tokens: store.tokens,
         limits: { add: noLimits },
+        liveList: { arrange: noList },
         isConfigured: (name) => configuration.stream(name) !== undefined,
         clock,
         log,

@@ -137,6 +137,18 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       journal,
     }),
   );
+  const live = opened.use(
+    new LiveList({
+      clock,
+      log,
+      directory,
+      sessions,
+      tagsOf: streamTags.tagsOf,
+      setting: () => configuration.settings.liveList,
+      isHidden: (base) => configuration.stream(base)?.hidden === true,
+      entries: () => configuration.settings.listing,
+    }),
+  );
   const code = opened.use(
     await startOperatorCode(loaded, {
       configuration,
@@ -146,6 +158,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
         server: control,
         tokens: store.tokens,
         limits: addedLimits,
+        liveList: live,
         isConfigured: (name) => configuration.stream(name) !== undefined,
         clock,
         log,
@@ -160,6 +173,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     if (now.kept !== before.kept) variableTargets.configure(configuration.variables());
     if (now.journal !== before.journal) journal.configure(now.journal);
     if (now.streams !== before.streams) limits.recount();
+    if (now.streams !== before.streams || now.listing !== before.listing || now.liveList !== before.liveList) live.changed();
   });
 
   const tokens = opened.use(createTokenVerifier({ clock, log, jwks: settings.jwks }));
@@ -191,17 +205,6 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   opened.defer(() => gate.close());
   opened.use(new AccessLog({ clock, log, sessions, setting: () => configuration.settings.accesslog }));
   opened.use(sessions);
-  const live = opened.use(
-    new LiveList({
-      clock,
-      log,
-      directory,
-      sessions,
-      tagsOf: streamTags.tagsOf,
-      setting: () => configuration.settings.liveList,
-      isHidden: (base) => configuration.stream(base)?.hidden === true,
-    }),
-  );
   const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, limits, fallbacks: gate.programs, log, tagsOf: streamTags.tagsOf }));
   await outbox.start();
   await gate.recover();

@@ -1,10 +1,12 @@
 import type { Log } from "../base/log.ts";
+import type { StreamMetadata } from "../base/metadata.ts";
 import { messageOf } from "../base/errors.ts";
 import { baseName, type StreamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
 import type { Track } from "../media/track.ts";
 import type { Sessions } from "../sessions/session.ts";
 import type { Stream, StreamDirectory } from "../streams/stream.ts";
+import { type Arranged, type Arrangement, Arrangements, type ListingEntry } from "./live-arrangement.ts";
 
 /** Streams with this tag are not listed, nor are those with the option `hidden`. */
 const hiddenTag = "hidden";
@@ -29,6 +31,8 @@ export type ListedStream = {
   readonly tags: readonly string[];
   /** Undefined unless the setting allows it. */
   readonly viewers: number | undefined;
+  /** What the operator shows of it; undefined when there is nothing. */
+  readonly metadata?: StreamMetadata;
 };
 
 export type LiveListOptions = {
@@ -40,6 +44,8 @@ export type LiveListOptions = {
   /** Read at each look; false: there is no list. */
   readonly setting: () => LiveListSetting | false;
   readonly isHidden: (base: string) => boolean;
+  /** What was set for streams by name; another object when something has changed. */
+  readonly entries?: () => Readonly<Record<string, ListingEntry>>;
 };
 
 /** What plays now, for everybody: exactly the streams that start at once on every output. Looking opens no session and asks nobody. */
@@ -49,10 +55,12 @@ export class LiveList implements Disposable {
   readonly #listeners = new Set<() => void>();
   readonly #ofName = new Map<StreamName, Set<() => void>>();
   readonly #listening: Disposable;
+  readonly #arrangements: Arrangements;
   #looking: Disposable | undefined;
 
   constructor(options: LiveListOptions) {
     this.#options = options;
+    this.#arrangements = new Arrangements(options.log, () => this.changed());
     this.#listening = options.directory.onEvent(({ kind, stream }) => {
       if (kind === "buffer" || kind === "bandwidth") return;
       if (stream.state === "ready" && !this.#since.has(stream)) this.#since.set(stream, options.clock.now());
@@ -61,20 +69,37 @@ export class LiveList implements Disposable {
     });
   }
 
-  /** Sorted by name; undefined when there is no list. */
+  /** Sorted by name, or as an arrangement says; undefined when there is no list. */
   streams(): readonly ListedStream[] | undefined {
-    const { directory, sessions, tagsOf, setting, isHidden, clock } = this.#options;
+    const { directory, sessions, tagsOf, setting, isHidden, clock, entries } = this.#options;
     const shown = setting();
     if (shown === false) return undefined;
-    return directory
+    const playing = directory
       .list()
       .filter(({ name, state }) => state === "ready" && !isHidden(baseName(name)) && !tagsOf(name).includes(hiddenTag))
-      .map((stream): ListedStream => {
+      .map((stream) => {
         const { name, kind, tracks } = stream;
-        const viewers = shown.viewers ? (sessions.counters(name)?.viewers ?? 0) : undefined;
+        const viewers = sessions.counters(name)?.viewers ?? 0;
         return { name, kind, since: this.#since.get(stream) ?? clock.now(), tracks, tags: tagsOf(name), viewers };
       })
       .sort((one, other) => (one.name < other.name ? -1 : 1));
+    const arranged = this.#arrangements.arrange(playing, entries?.() ?? {});
+    return shown.viewers ? arranged : arranged.map((stream) => ({ ...stream, viewers: undefined }));
+  }
+
+  /** True while the order is not that of the names. */
+  get ordered(): boolean {
+    return this.#arrangements.ordered;
+  }
+
+  /** Lets operator code say what is listed, in which order and with which metadata; dispose to take that away. */
+  arrange(arrangement: Arrangement): Arranged {
+    return this.#arrangements.add(arrangement);
+  }
+
+  /** To be called when what was set for streams is different. */
+  changed(): void {
+    this.#run(this.#listeners);
   }
 
   /** Most readers that may follow the list. */

@@ -6,7 +6,11 @@ import type { SluiceError } from "./errors.ts";
  */
 export function refusalHeaders({ retryAfterMs, decisionId }: Pick<SluiceError, "retryAfterMs" | "decisionId">): Record<string, string> {
   const headers: Record<string, string> = {};
-  if (retryAfterMs !== undefined) headers["Retry-After"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  if (retryAfterMs !== undefined) headers["Retry-After"] = String(retryAfterSeconds(retryAfterMs));
   if (decisionId !== undefined) headers["X-Sluice-Decision"] = decisionId;
   return headers;
+}
+
+export function retryAfterSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
 }

@@ -3,6 +3,7 @@ import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { accountSchema } from "./account.ts";
 import { readLimit } from "./limit-rule.ts";
+import { readListing } from "./listing.ts";
 import { builtInVariables, putVariables } from "../base/variables.ts";
 import type { LoadedConfiguration } from "./load.ts";
 import type { SettingsPatch } from "./mist-shape.ts";
@@ -21,7 +22,7 @@ export interface ChangeStore {
 }
 
 /** Maps whose entries are kept one by one, so that the file may gain others later. */
-const maps = ["limits", "streams", "account", "kept", "streamkeys", "policies"] as const;
+const maps = ["limits", "listing", "streams", "account", "kept", "streamkeys", "policies"] as const;
 type MapKey = (typeof maps)[number];
 
 /** The configuration in force, and the one way to change it while the server runs. */
@@ -250,6 +251,7 @@ function checkChange(row: string, value: unknown, where: string): void {
     }
     if (key === "streams") checkStreamName(name, where);
     if (key === "limits" && value !== null) readLimit(name, value, where);
+    if (key === "listing" && value !== null) readListing(name, value, where);
     if (key === "policies" && value !== null) checkPolicyEntry(value, where, [key, name]);
     if (key === "account" && value !== null && !accountSchema.safeParse(value).success)
       throw new SluiceError("config.invalid", `${where}: ${row} is no account`);

@@ -9,6 +9,7 @@ import type { Handler, HandlerOptions } from "../triggers/trigger.ts";
 import type { Policy } from "../policies/policy.ts";
 import type { PolicyEntry } from "./policy-entries.ts";
 import type { LimitRule } from "../access/limits/limit.ts";
+import type { ListingEntry } from "../access/live-arrangement.ts";
 import type { Account } from "./account.ts";
 import type { HttpsSetting, Latency } from "./settings.ts";
 
@@ -136,6 +137,8 @@ export type Config = {
   readonly journal?: JournalSetting["mode"] | Partial<JournalSetting>;
   /** The public list of what plays, `/live.json` on the HTTP port: on if left out, without viewers; false switches it off. */
   readonly liveList?: boolean | { readonly viewers?: boolean; readonly readers?: number };
+  /** What that list shows of streams, by full name or base name: `{ "live+final": { metadata: { title: "The final" } } }`. */
+  readonly listing?: Readonly<Record<string, ListingEntry>>;
   /** How many viewers and how much bandwidth: `{ "two-screens": { by: "user", sessions: 2 } }`. See docs/recipes/limits.md. */
   readonly limits?: Readonly<Record<string, LimitRule>>;
   readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };

@@ -3,6 +3,7 @@ import type { Protocol } from "../protocols/protocol.ts";
 import { protocols as registry } from "../protocols.ts";
 import { readConfigFile } from "./config-file.ts";
 import { createModuleGraph, type ModuleGraph } from "./reload/module-graph.ts";
+import { readListings } from "./listing.ts";
 import { isMistShape, readMistShape } from "./mist-shape.ts";
 import { type Environment, type Flags, readOverrides } from "./overrides.ts";
 import type { NamedPolicy } from "../policies/active.ts";
@@ -69,7 +70,7 @@ export function readConfiguration(
     const { values, warnings } = readMistShape(value, where, protocols);
     return { values, settings: withDefaults(values), handlers: [], policies: [], mist: value, warnings };
   }
-  const { triggers, streams, policies, ...plain } = parseOwnShape(value, where);
+  const { triggers, streams, policies, listing, ...plain } = parseOwnShape(value, where);
   const { made, entries: policyEntries } = readPolicies(policies, where);
   const { handlers, entries } = readTriggers(triggers ?? {}, where);
   checkProtocols(plain.protocols ?? {}, where, protocols);
@@ -78,6 +79,7 @@ export function readConfiguration(
     ...(streams !== undefined && { streams: streams as Readonly<Record<string, StreamEntry>> }),
     triggers: entries,
     ...(Object.keys(policyEntries).length > 0 && { policies: policyEntries }),
+    ...(listing !== undefined && { listing: readListings(listing, where) }),
   };
   return { values, settings: withDefaults(values), handlers, policies: made, mist: undefined, warnings: [] };
 }

@@ -4,6 +4,7 @@ import { triggers } from "../triggers/table.ts";
 import { type Account, accountSchema } from "./account.ts";
 import { readPolicies } from "./policy-entries.ts";
 import { readLimits } from "./limit-rule.ts";
+import { readListings } from "./listing.ts";
 import { problem } from "./problem.ts";
 import { parseLooseStream, parseSetting, type settingSchemas } from "./schema.ts";
 import { jwksSchema, problemOfStreamKey } from "./token-settings.ts";
@@ -69,6 +70,7 @@ export function readMistShape(
   if (raw["streamkeys"] !== undefined && raw["streamkeys"] !== null) values["streamkeys"] = readStreamKeys(raw["streamkeys"], where, warn);
   const { entries: policies } = readPolicies(raw["policies"], where);
   if (Object.keys(policies).length > 0) values["policies"] = policies;
+  if (raw["listing"] !== undefined && raw["listing"] !== null) values["listing"] = readListings(raw["listing"], where);
   Object.assign(values, readLimitMember(raw["limits"], ["limits"], { where, protocols, warn }));
   const beside = keptKeys.filter((key) => hasContent(raw[key])).map((key) => [key, raw[key]] as const);
   if (beside.length > 0) values["kept"] = { ...(values["kept"] as Settings["kept"] | undefined), ...Object.fromEntries(beside) };

@@ -164,6 +164,7 @@ const ownShape = {
   account: z.record(z.string(), accountSchema, "an object with user names as keys"),
   streamkeys: streamKeysSchema,
   limits: limitsSchema,
+  listing: z.unknown(),
   triggers: z.record(z.string(), z.unknown(), "an object with trigger names as keys"),
   policies: z.unknown(),
   protocols: z.record(z.string(), z.unknown(), "an object with protocol names as keys"),

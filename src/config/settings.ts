@@ -1,3 +1,4 @@
+import type { ListingEntry } from "../access/live-arrangement.ts";
 import type { LiveListSetting } from "../access/live-list.ts";
 import type { StreamSettings } from "../access/settings.ts";
 import type { LimitRule } from "../access/limits/limit.ts";
@@ -83,6 +84,8 @@ export type Settings = {
   readonly journal: JournalSetting;
   /** What `/live.json` on the HTTP port shows; false: there is none. */
   readonly liveList: LiveListSetting | false;
+  /** What was set for streams of that list, by full name, or by base name for all of its `base+name`. */
+  readonly listing: Readonly<Record<string, ListingEntry>>;
   /** Options by protocol name. */
   readonly protocols: Readonly<Record<string, unknown>>;
   /** MistServer's list of connectors; undefined: all that Sluice has. */
@@ -96,6 +99,7 @@ export const defaultLiveList: LiveListSetting = { viewers: false, readers: 10_00
 
 /** One object, so that a change of something else does not look like a change of limits. */
 const noLimits: Settings["limits"] = {};
+const noListing: Settings["listing"] = {};
 
 /** Settings before the defaults are filled in. */
 export type SettingValues = { readonly [K in keyof Settings]?: Settings[K] | undefined };
@@ -140,6 +144,7 @@ export function withDefaults(values: SettingValues): Settings {
     policies: values.policies ?? {},
     journal: values.journal ?? defaultJournal,
     liveList: values.liveList ?? defaultLiveList,
+    listing: values.listing ?? noListing,
     protocols: values.protocols ?? {},
     connectors: values.connectors,
     kept: values.kept ?? {},

@@ -1,16 +1,23 @@
 import { z } from "zod";
 import { checkedOptions } from "./options.ts";
+import { limitShape, ruleOf } from "./limit-options.ts";
 import type { Policy } from "./policy.ts";
-import { limitShape, ruleOf } from "./viewer-limit.ts";
 
-const bitsWords = 'bits per second as a number, or a text such as "500M" or "2G"';
+const most = 1e15;
+const bitsWords = `bits per second, at least 1: a number, or a text such as "800k", "500M" or "2.5G"`;
 const units = { k: 1e3, M: 1e6, G: 1e9 } as const;
 
-const bits = z.union([z.number().min(1), z.string().regex(/^\d+(\.\d+)?[kMG]?$/)], bitsWords).transform((value) => {
-  if (typeof value === "number") return value;
-  const unit = value.at(-1) as keyof typeof units;
-  return unit in units ? Number(value.slice(0, -1)) * units[unit] : Number(value);
+const bits = z.union([z.number(), z.string()], bitsWords).transform((value, context) => {
+  const number = typeof value === "number" ? value : /^\d{1,15}(\.\d{1,15})?[kMG]?$/.test(value) ? numberOf(value) : 0;
+  if (number >= 1 && number <= most) return number;
+  context.addIssue({ code: "custom", message: bitsWords });
+  return z.NEVER;
 });
+
+function numberOf(text: string): number {
+  const unit = text.at(-1) as keyof typeof units;
+  return unit in units ? Number(text.slice(0, -1)) * units[unit] : Number(text);
+}
 
 const schema = z.strictObject({
   ...limitShape,

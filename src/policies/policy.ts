@@ -1,4 +1,5 @@
 import type { LimitRule } from "../access/limits/limit.ts";
+import type { Arranged, Arrangement } from "../access/live-arrangement.ts";
 import type { Log } from "../base/log.ts";
 import type { ServerControl } from "../base/server-control.ts";
 import type { Clock } from "../base/time.ts";
@@ -13,6 +14,8 @@ export interface PolicyContext {
   readonly tokens: TokenBook;
   /** Limits beside those of the configuration; dispose to take one away. */
   readonly limits: { add(name: string, rule: LimitRule): Disposable };
+  /** The public list of what plays. */
+  readonly liveList: { arrange(arrangement: Arrangement): Arranged };
   /** Names that are configured under `streams`. */
   isConfigured(name: string): boolean;
   readonly clock: Clock;

@@ -1,5 +1,6 @@
 import { accessControl } from "./access-control.ts";
 import { bandwidthLimit } from "./bandwidth-limit.ts";
+import { liveDirectory } from "./live-directory.ts";
 import { offlineFallback } from "./offline-fallback.ts";
 import { pushTokens } from "./push-tokens.ts";
 import { viewerLimit } from "./viewer-limit.ts";
@@ -13,6 +14,7 @@ export type PolicyFactory = (options: never) => Policy;
 export const policyFactories: Readonly<Record<string, PolicyFactory>> = {
   accessControl,
   bandwidthLimit,
+  liveDirectory,
   offlineFallback,
   pushTokens,
   viewerLimit,

@@ -28,6 +28,7 @@ export class PolicyScene implements AsyncDisposable {
       server,
       tokens: store.tokens,
       limits: { add: () => ({ [Symbol.dispose]: () => {} }) },
+      liveList: { arrange: () => ({ changed: () => {}, [Symbol.dispose]: () => {} }) },
       isConfigured: (name) => bench.streams[name] !== undefined,
       clock,
       log,

@@ -55,7 +55,7 @@ export type LimitSum = {
 
 /** The limits as the API, metrics and events see them. */
 export interface LimitBook {
-  /** Rules by name; those of the configuration. */
+  /** Rules by name: those of the configuration, and those that policies have added. */
   rules(): Readonly<Record<string, LimitRule>>;
   /** Counters in use. */
   states(): readonly LimitState[];

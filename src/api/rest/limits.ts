@@ -74,7 +74,7 @@ export function limitRoutes(parts: Pick<ApiParts, "configuration" | "limits" | "
       response: shown,
       example,
       run({ params }) {
-        const rule = ruleOf(parts, params.name);
+        const rule = ruleOf(limits.rules(), params.name);
         return { body: view(parts, params.name, rule), guarded: rule };
       },
     }),
@@ -111,7 +111,9 @@ export function limitRoutes(parts: Pick<ApiParts, "configuration" | "limits" | "
       params: z.strictObject({ name }),
       async run({ params }) {
         await configuration.change((settings) => {
-          ruleOf(parts, params.name);
+          ruleOf(limits.rules(), params.name);
+          if (!Object.hasOwn(settings.limits, params.name))
+            throw new SluiceError("api.conflict", `${params.name} is the limit of a policy; take the policy out of force instead`);
           return { limits: Object.fromEntries(Object.entries(settings.limits).filter(([one]) => one !== params.name)) };
         });
         log.write("CONF", `The limit ${params.name} was taken away through the API`);
@@ -121,9 +123,8 @@ export function limitRoutes(parts: Pick<ApiParts, "configuration" | "limits" | "
   ];
 }
 
-function ruleOf({ configuration }: Pick<ApiParts, "configuration">, wanted: string): LimitRule {
-  const { limits } = configuration.settings;
-  const rule = Object.hasOwn(limits, wanted) ? limits[wanted] : undefined;
+function ruleOf(rules: Readonly<Record<string, LimitRule>>, wanted: string): LimitRule {
+  const rule = Object.hasOwn(rules, wanted) ? rules[wanted] : undefined;
   if (!rule) throw new SluiceError("api.unknown", `There is no limit ${wanted}; GET /api/v1/limits lists them`);
   return rule;
 }

@@ -4,6 +4,7 @@ import { accountRoutes } from "./accounts.ts";
 import { configRoutes } from "./config.ts";
 import { decisionRoutes } from "./decisions.ts";
 import { limitRoutes } from "./limits.ts";
+import { listingRoutes } from "./listing.ts";
 import { outboxRoutes } from "./outbox.ts";
 import { operatorTokenRoutes } from "./operator-tokens.ts";
 import { policyRoutes } from "./policies.ts";
@@ -26,6 +27,7 @@ export function restRoutes(parts: ApiParts): readonly Route[] {
     ...eventRoutes(parts),
     ...triggerRoutes(parts),
     ...limitRoutes(parts),
+    ...listingRoutes(parts),
     ...outboxRoutes(parts),
     ...configRoutes(parts),
     ...streamKeyRoutes(parts),

@@ -145,7 +145,7 @@ describe("stream information", () => {
       ...{ status: got.status, headers: got.headers, body: (await got.json()) as unknown },
     }));
     expect([status, headers.get("retry-after"), headers.get("x-sluice-decision")]).toEqual([503, "5", "k7q2mz"]);
-    expect(response.body).toMatchObject({ error: "all places are taken", refused: true, decision: "k7q2mz" });
+    expect(response.body).toMatchObject({ error: "all places are taken", refused: true, decision: "k7q2mz", retryAfter: 5 });
   });
 
   it("of a stream that does not play says so with 200", async () => {

@@ -1,4 +1,5 @@
 import { isSluiceError, messageOf } from "../../base/errors.ts";
+import { retryAfterSeconds } from "../../base/refusal-headers.ts";
 import { streamName } from "../../base/stream-name.ts";
 import type { Track } from "../../media/track.ts";
 import type { Stream, StreamState } from "../../streams/stream.ts";
@@ -23,7 +24,7 @@ const ping = Uint8Array.of(0x89, 0);
 type Seen =
   | { readonly kind: "admitted"; readonly admission: Admission<Stream> }
   | { readonly kind: "offline"; readonly guru: string }
-  | { readonly kind: "refused"; readonly reason: string };
+  | { readonly kind: "refused"; readonly reason: string; readonly retryAfterMs: number | undefined };
 
 /**
  * The stream information over a WebSocket: at once, and again whenever the stream's state or tracks are others, so that a page knows
@@ -54,7 +55,9 @@ async function follow({ host, exchange, name, peer }: Socket, first: Seen): Prom
     for (;;) {
       if (peer.sink.signal.aborted) return;
       if (seen.kind === "refused") {
-        peer.sendText(JSON.stringify({ error: "Could not retrieve stream. Sorry.", error_guru: seen.reason, refused: true }));
+        const { reason, retryAfterMs } = seen;
+        const wait = retryAfterMs === undefined ? {} : { retryAfter: retryAfterSeconds(retryAfterMs) };
+        peer.sendText(JSON.stringify({ error: "Could not retrieve stream. Sorry.", error_guru: reason, refused: true, ...wait }));
         return peer.close(1008, "refused");
       }
       const stream = seen.kind === "admitted" ? seen.admission.value : undefined;
@@ -134,7 +137,7 @@ async function ask(host: Host, exchange: HttpExchange, name: string, token = "")
     if (isSluiceError(error, "access.offline") || isSluiceError(error, "access.unknown") || isSluiceError(error, "source.failed")) {
       return { kind: "offline", guru: messageOf(error) };
     }
-    if (isSluiceError(error)) return { kind: "refused", reason: error.message };
+    if (isSluiceError(error)) return { kind: "refused", reason: error.message, retryAfterMs: error.retryAfterMs };
     throw error;
   }
 }

@@ -38,7 +38,7 @@ async function ask(host: Host, exchange: HttpExchange, name: string): Promise<An
     return { status: 200, body, headers: cookie === undefined ? {} : { "Set-Cookie": cookie } };
   } catch (error) {
     if (isSluiceError(error, "access.denied") || isSluiceError(error, "access.ended") || isSluiceError(error, "access.full"))
-      return { status: error.status, body: refusedInfo(messageOf(error), error.decisionId), headers: refusalHeaders(error) };
+      return { status: error.status, body: refusedInfo(messageOf(error), error), headers: refusalHeaders(error) };
     if (isSluiceError(error, "access.offline") || isSluiceError(error, "access.unknown") || isSluiceError(error, "source.failed")) {
       return { status: 200, body: offlineInfo("offline", { guru: messageOf(error) }) };
     }

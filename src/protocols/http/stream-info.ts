@@ -1,3 +1,5 @@
+import type { SluiceError } from "../../base/errors.ts";
+import { retryAfterSeconds } from "../../base/refusal-headers.ts";
 import type { CodecName } from "../../media/codec.ts";
 import { streamMeta } from "../../media/track-json.ts";
 import type { Track } from "../../media/track.ts";
@@ -42,9 +44,18 @@ export function offlineInfo(
   return { error: stateTexts[state], ...(guru === undefined ? {} : { error_guru: guru }), ...(token === undefined ? {} : { tkn: token }) };
 }
 
-/** What is said to somebody who may not watch: the reason, the decision's number if there is one, and nothing of the stream. */
-export function refusedInfo(reason: string, decision?: string): object {
-  return { error: reason, error_guru: reason, refused: true, ...(decision !== undefined && { decision }) };
+/**
+ * What is said to somebody who may not watch: the reason, the decision's number if there is one, when to come back (whole seconds, as
+ * the head says it), and nothing of the stream.
+ */
+export function refusedInfo(reason: string, { decisionId, retryAfterMs }: Pick<SluiceError, "decisionId" | "retryAfterMs">): object {
+  return {
+    error: reason,
+    error_guru: reason,
+    refused: true,
+    ...(decisionId !== undefined && { decision: decisionId }),
+    ...(retryAfterMs !== undefined && { retryAfter: retryAfterSeconds(retryAfterMs) }),
+  };
 }
 
 /**

@@ -1,16 +1,18 @@
 import { createHash } from "node:crypto";
 
-/** The list as one filter sees it at one time: stream names with their JSON, in the order of the names. */
+/** The list as one filter sees it at one time: stream names with their JSON, in the order of the list. */
 export type Edition = {
   /** Stands for the content: the same list has the same mark, on every server and after a restart. */
   readonly mark: string;
   readonly json: Uint8Array;
   readonly entries: ReadonlyMap<string, string>;
+  /** True if the order is another than that of the names: readers are told it. */
+  readonly ordered: boolean;
 };
 
-export function editionOf(entries: ReadonlyMap<string, string>): Edition {
+export function editionOf(entries: ReadonlyMap<string, string>, ordered = false): Edition {
   const json = Buffer.from(`{"streams":[${[...entries.values()].join(",")}]}\n`);
-  return { mark: createHash("sha256").update(json).digest("base64url").slice(0, 22), json, entries };
+  return { mark: createHash("sha256").update(json).digest("base64url").slice(0, 22), json, entries, ordered };
 }
 
 /** The whole list as an event. */
@@ -19,8 +21,8 @@ export function listEvent({ mark, json }: Edition): Uint8Array {
 }
 
 /**
- * What makes the later edition of the earlier one, as events. Only the last has the id: who was cut off before it has the
- * earlier edition and gets the whole list.
+ * What makes the later edition of the earlier one, as events; what was added comes last, unless `order` says otherwise. Only the last
+ * event has the id: who was cut off before it has the earlier edition and gets the whole list.
  */
 export function deltaEvents(before: Edition, after: Edition): Uint8Array {
   const events: (readonly [event: string, data: string])[] = [];
@@ -29,6 +31,10 @@ export function deltaEvents(before: Edition, after: Edition): Uint8Array {
     const old = before.entries.get(name);
     if (old !== json) events.push([old === undefined ? "added" : "changed", json]);
   }
+  const names = [...after.entries.keys()];
+  const left = [...before.entries.keys()].filter((name) => after.entries.has(name));
+  const heard = [...left, ...names.filter((name) => !before.entries.has(name))];
+  if ((before.ordered || after.ordered) && names.some((name, at) => name !== heard[at])) events.push(["order", JSON.stringify({ names })]);
   const texts = events.map(([event, data], at) => {
     const id = at === events.length - 1 ? `id: ${after.mark}\n` : "";
     return `event: ${event}\n${id}data: ${data}\n\n`;

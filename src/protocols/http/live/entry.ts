@@ -28,7 +28,7 @@ export function fits({ tags, prefix, vod }: LiveFilter, stream: LiveStream): boo
 }
 
 /** What the list says of a stream, as JSON. URLs are relative to the server's root: they hold behind every proxy. */
-export function liveEntry({ name, kind, since, tracks, tags, viewers }: LiveStream, outputs: readonly Output[]): string {
+export function liveEntry({ name, kind, since, tracks, tags, viewers, metadata }: LiveStream, outputs: readonly Output[]): string {
   const path = encodedName(name);
   const urls = outputs
     .filter(({ scheme, codecs }) => scheme !== "rtmp" && playableTracks(tracks, codecs).length > 0)
@@ -41,6 +41,7 @@ export function liveEntry({ name, kind, since, tracks, tags, viewers }: LiveStre
     tracks: tracks.flatMap((track) => trackOf(track)),
     tags,
     ...(viewers !== undefined && { viewers }),
+    ...(metadata !== undefined && { metadata }),
     page: `${path}.html`,
     urls,
   });

@@ -37,7 +37,8 @@ export class LiveLists implements Disposable {
     const key = JSON.stringify(filter);
     const known = this.#editions.get(key);
     if (known) return known;
-    const made = editionOf(new Map(items.filter(({ stream }) => fits(filter, stream)).map(({ stream, json }) => [stream.name, json])));
+    const fitting = items.filter(({ stream }) => fits(filter, stream));
+    const made = editionOf(new Map(fitting.map(({ stream, json }) => [stream.name, json])), this.#host.live.ordered);
     if (this.#editions.size >= mostEditions) this.#editions.clear();
     this.#editions.set(key, made);
     return made;

@@ -34,16 +34,21 @@ describe("/live.json", () => {
   let base: string;
   let streams: LiveStream[] | undefined;
   let most: number;
+  let ordered: boolean;
   let change: () => void;
 
   beforeEach(async () => {
     streams = [stream("live", { tags: ["sports", "hd"] }), stream("live+two", { tags: ["sports"] }), stream("radio", { kind: "vod" })];
     most = 3;
+    ordered = false;
     change = () => {};
     const live: PublicStreams = {
       streams: () => streams,
       get mostReaders() {
         return most;
+      },
+      get ordered() {
+        return ordered;
       },
       onChange(run) {
         change = run;
@@ -157,6 +162,48 @@ describe("/live.json", () => {
     change();
     await same.until((_, { name }) => name === "news");
     expect(same.events.map(({ event }) => event)).toEqual(["removed", "removed"]);
+  });
+
+  it("tells metadata that change, and the order where it is not that of the names", async () => {
+    streams = [stream("b", { metadata: { title: "</b>" } }), stream("a"), stream("c")];
+    ordered = true;
+    using reader = await readEvents(base);
+    await reader.until(({ event }) => event === "list");
+    expect(reader.events[0]?.data).toContain('"metadata":{"title":"</b>"}');
+    expect(await names()).toBe("b a c");
+    /** What a page has that does as the recipe says. */
+    const shown = (): string => {
+      let held: string[] = [];
+      for (const { event, data } of reader.events) {
+        const said = JSON.parse(data) as Answer & { name: string; names: string[] };
+        if (event === "list") held = said.streams.map(({ name }) => name);
+        else if (event === "removed") held = held.filter((name) => name !== said.name);
+        else if (event === "order") held = said.names;
+        else if (!held.includes(said.name)) held.push(said.name);
+      }
+      return held.join(" ");
+    };
+    const becomes = async (...next: LiveStream[]): Promise<void> => {
+      const before = reader.events.length;
+      streams = next;
+      change();
+      const now = next.map(({ name }) => name).join(" ");
+      await expect.poll(() => `${reader.events.length > before} ${shown()}`).toBe(`true ${now}`);
+      expect([await names(), `"${reader.lastId()}"`]).toEqual([now, (await fetch(base)).headers.get("etag")]);
+    };
+    await becomes(stream("b", { metadata: { title: "news" } }), stream("a"), stream("c"));
+    expect(reader.events.slice(1).map(({ event }) => event)).toEqual(["changed"]);
+    await becomes(stream("c"), stream("a"), stream("b"));
+    expect(reader.events.slice(2).map(({ event }) => event)).toEqual(["changed", "order"]);
+    await becomes(stream("a"), stream("d"), stream("b"));
+    await becomes(stream("a"), stream("d"), stream("b"), stream("x"));
+    expect(reader.events.at(-1)?.event).toBe("added");
+    ordered = false;
+    await becomes(stream("a"), stream("b"), stream("d"), stream("x"));
+    expect(reader.events.at(-1)?.event).toBe("order");
+    // Now the order is that of the names, and nobody is told what is known.
+    await becomes(stream("a"), stream("b"), stream("d"), stream("x"), stream("y"));
+    expect(reader.events.at(-1)?.event).toBe("added");
   });
 
   it("is followed by so many readers as the setting says, and makes room when one leaves", async () => {
