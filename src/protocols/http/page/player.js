@@ -20,8 +20,6 @@ const delays = [500, 1500, 3000, 5000, 8000];
 const refusedDelay = 30_000;
 /** Seconds that the page waits at most, whatever the server asks for. */
 const mostWait = 3600;
-/** Seconds that the page waits at most, whatever the server asks for. */
-const mostWait = 3600;
 /** Milliseconds without progress after which a player that should play is started anew. */
 const stallMs = 8000;
 /** Milliseconds between looks whether the stream is back, while something else is shown in its place. */
@@ -85,7 +83,6 @@ async function open() {
     return later();
   }
   if (response.status === 503) return waitForRoom(info);
-  if (response.status === 503) return waitForRoom(info);
   if (response.status === 403 || info.refused) {
     token = undefined;
     show("refused", "Not allowed", info.error ?? "You may not watch this stream.");
@@ -111,20 +108,6 @@ async function open() {
   badge.textContent = info.type === "live" ? "LIVE" : "RECORDING";
   badge.className = info.type;
   await play(choice, info.type === "live", info.redirected !== undefined);
-}
-
-/** There is no room for another viewer now: says why, and comes back when the server says so. */
-function waitForRoom({ error = "There is no room for another viewer.", retryAfter = 10 }) {
-  // A little apart from the others that are told the same, so that they do not all come at once.
-  const end = performance.now() + 1000 * (Math.min(retryAfter, mostWait) + Math.random());
-  const count = () => {
-    const seconds = Math.ceil((end - performance.now()) / 1000);
-    if (seconds <= 0) return void open();
-    show("full", "Full at the moment", `${error}\nTrying again in ${seconds} s…`);
-    clearTimeout(timer);
-    timer = setTimeout(count, 1000);
-  };
-  count();
 }
 
 /** There is no room for another viewer now: says why, and comes back when the server says so. */
