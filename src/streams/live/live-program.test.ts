@@ -120,13 +120,13 @@ describe("a programme", () => {
     expect(stream.tracks).toEqual([videoTrack({ id: 1, width: 320 }), audioTrack({ id: 2 })]);
     await other.close(gone);
 
-    const mute = publish(hub, "mute", [videoTrack({ id: 9 })]);
+    const mute = publish(hub, "mute", [videoTrack({ width: 480 })]);
     await send(hub, mute, 0, 1_000);
     const played = packets.items.length;
     program.feed(mute.stream, () => undefined);
     await send(hub, mute, 1_000, 3_000);
     const fresh = packets.items.slice(played);
-    expect(stream.tracks).toEqual([videoTrack({ id: 1 }), audioTrack({ id: 2 })]);
+    expect(stream.tracks).toEqual([videoTrack({ width: 480 }), audioTrack({ id: 2 })]);
     const silence = fresh.filter(({ trackId }) => trackId === 2);
     expect(silence.every(({ data }) => data === silentData)).toBe(true);
     // As much sound as picture, a packet each 20 ms.
