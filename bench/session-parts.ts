@@ -14,9 +14,6 @@ export type Figure = { readonly what: string; readonly value: number; readonly u
 const count = Number(process.env.SLUICE_BENCH_SESSIONS ?? 100_000);
 const many = `${count.toLocaleString("en")} sessions`;
 
-/** What is measured in a process of its own, started with --expose-gc. */
-export const parts: Readonly<Record<string, () => Promise<readonly Figure[]>>> = { core, gate, totals };
-
 function heap(): number {
   for (let times = 0; times < 4; times++) globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
@@ -24,12 +21,13 @@ function heap(): number {
 }
 
 /** Middle of a sorted copy; 0 of nothing. */
-export function quantile(values: Iterable<number>, part: number): number {
+function quantile(values: Iterable<number>, part: number): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
 }
 
-async function core(): Promise<readonly Figure[]> {
+/** Sessions and places alone. */
+export async function core(): Promise<readonly Figure[]> {
   const { clock, sessions } = coreScene();
   await fill((viewer) => sessions.join(identityOf(count + viewer), yes), 1_000);
   const before = heap();
@@ -54,7 +52,8 @@ async function core(): Promise<readonly Figure[]> {
   ];
 }
 
-async function gate(): Promise<readonly Figure[]> {
+/** Through the whole gate, with a function as handler. */
+export async function gate(): Promise<readonly Figure[]> {
   const bench = new GateBench();
   bench.live();
   bench.triggers.on("USER_NEW", () => allow());
@@ -97,7 +96,8 @@ async function gate(): Promise<readonly Figure[]> {
   ];
 }
 
-async function totals(): Promise<readonly Figure[]> {
+/** One stream with many viewers, for ten minutes. */
+export async function totals(): Promise<readonly Figure[]> {
   const { clock, sessions } = coreScene();
   const open = await Promise.all(Array.from({ length: 10_000 }, (_, viewer) => sessions.join(identityOf(viewer), yes)));
   for (let second = 0; second < 605; second++) {
