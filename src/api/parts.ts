@@ -38,7 +38,7 @@ export type ApiParts = {
   readonly limits: LimitBook;
   readonly streamTags: StreamTagBook;
   /** What viewers of streams that are offline are shown. */
-  readonly programs: Pick<Programs, "state">;
+  readonly programs: Pick<Programs, "state" | "move">;
   readonly apiTokens: ApiTokens;
   /** Tokens to push and to watch. */
   readonly tokenBook: TokenBook;

@@ -60,7 +60,7 @@ class Directory implements StreamDirectory {
     if (present?.held && !takeOver)
       throw new SluiceError("access.taken", `another publisher is sending to this stream ("${name}"); stop it first`);
     const stream = present ?? new LiveStream(name, options, this.#context);
-    const writer = new LiveWriter(stream, options, this.#context.log, (reason) => this.#left(stream, options, reason));
+    const writer: LiveWriter = new LiveWriter(stream, options, this.#context.log, (reason) => this.#left(writer.stream, options, reason));
     stream.attach(
       writer,
       options,
@@ -110,6 +110,19 @@ class Directory implements StreamDirectory {
     if (!stream) return programs.length > 0;
     await this.#close(stream, reason, new SluiceError("access.ended", `the stream was ended: ${reason.text}`));
     return true;
+  }
+
+  split(name: StreamName): Program | undefined {
+    const stream = this.#streams.get(name);
+    if (stream?.kind !== "live" || stream.over) return undefined;
+    const publisher = stream.part();
+    if (!publisher) return undefined;
+    const { options } = stream;
+    const next = new LiveStream(name, options, this.#context);
+    this.#streams.set(name, next);
+    next.attach(publisher, options, new SluiceError("access.taken", "the publisher goes on elsewhere"));
+    publisher.goOn(next);
+    return this.#programOf(stream, options);
   }
 
   program(name: StreamName, options: LiveOptions): Program {

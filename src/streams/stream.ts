@@ -91,6 +91,8 @@ export interface Program extends Disposable {
   readonly stream: Stream;
   /** What feeds it now. */
   readonly source: Stream | undefined;
+  /** True while an output that lasts reads it; who fetches segments is none. */
+  readonly watched: boolean;
   /**
    * Goes over to `source`: at its next keyframe while something else is shown, else with its newest one. `onBegun` is called when
    * it does and what fed it before is left, `onEnd` when `source` has no more, in this order or alone.
@@ -166,6 +168,11 @@ export interface StreamDirectory extends AsyncDisposable {
   openAside(name: StreamName, source: VodSource, description: string): AsyncDisposable & { readonly stream: Stream };
   /** Ends a stream of either kind, and by a command (CLEAN_CONTROLLER_REQ) its programmes, too; false if there is none. */
   end(name: StreamName, reason: CloseReason): Promise<boolean>;
+  /**
+   * Takes those who watch a live stream from its publisher: they go on with the programme, and the publisher with a stream that is
+   * new and has the same name. Undefined when nobody publishes it.
+   */
+  split(name: StreamName): Program | undefined;
   /** A programme that nothing feeds yet. */
   program(name: StreamName, options: LiveOptions): Program;
   /**

@@ -124,10 +124,58 @@ describe("viewers of a stream whose publisher is killed again and again", () => 
       }
     }
     expect(await decoder.exited).toBe(0);
-    expect(decoder.stderr()).not.toMatch(/h264|aac|decod|corrupt|conceal|non.?monoton/i);
+    expect(decoder.stderr()).not.toMatch(/\[(?:h264|aac) @|corrupt|conceal/i);
     await expect.poll(() => asked.of("USER_END").length, { timeout: 30_000 }).toBe(4);
     await publishers[0]?.stop("SIGKILL");
   }, 240_000);
+
+  it("are moved to another stream and back by the API, on the same connections; the publisher goes on", async () => {
+    const { sluice, asked } = server;
+    publish("live");
+    await ready("live");
+    const flv = probeTimes(sluice.http("live.flv?tkn=moved-flv"));
+    const rtmp = probeTimes(sluice.rtmp("play/live?tkn=moved-rtmp"));
+    const hls = new HlsWatcher(sluice.http("hls/live/index.m3u8?tkn=moved-hls"));
+    await hls.start();
+    await more(hls);
+    const mine = (): number => asked.of("USER_NEW").filter(({ lines }) => lines[2]?.startsWith("moved-")).length;
+    await expect.poll(mine, { timeout: 20_000 }).toBe(3);
+    const pushed = asked.of("STREAM_BUFFER").filter(({ lines }) => lines[1] === "EMPTY").length;
+    const move = async (to: string): Promise<number> => {
+      const response = await fetch(`http://127.0.0.1:${sluice.ports.api}/api/v1/streams/live/move`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ to }),
+      });
+      return response.status;
+    };
+    const shows = async (): Promise<unknown> => {
+      const response = await fetch(`http://127.0.0.1:${sluice.ports.api}/api/v1/streams/live`);
+      return ((await response.json()) as { fallback?: { shows: string } }).fallback?.shows;
+    };
+    expect(await move("nowhere")).toBe(404);
+    for (let times = 0; times < 3; times++) {
+      expect(await move("slate")).toBe(204);
+      await expect.poll(shows).toBe("slate");
+      await more(hls);
+      expect(await move("live")).toBe(204);
+      await expect.poll(shows, { timeout: 10_000 }).toBe("live");
+      await more(hls);
+    }
+    const watched = await hls.stop();
+    expect(watched.faults).toEqual([]);
+    expect(watched.breaks.length).toBeGreaterThanOrEqual(6);
+    expect(publishers[0]?.process.exitCode).toBeNull();
+    expect(mine()).toBe(3);
+    expect(asked.of("STREAM_BUFFER").filter(({ lines }) => lines[1] === "EMPTY")).toHaveLength(pushed);
+    await sluice.api({ nuke_stream: "live" });
+    for (const tracks of [await flv.times, await rtmp.times])
+      for (const times of tracks.values()) {
+        const steps = times.slice(1).map((time, at) => time - (times[at] ?? 0));
+        expect(steps.filter((step) => step <= 0 || step > 0.5)).toEqual([]);
+      }
+    await publishers[0]?.stop("SIGKILL");
+  }, 120_000);
 
   it("see no fatal error and do not connect anew in hls.js and mpegts.js, with a slate without sound, too", async () => {
     const { sluice } = server;

@@ -120,7 +120,11 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
   const acceptWebSocket = createWebSocketAcceptor(clock);
   const decisions = createDecisions({ clock });
   const fallbacks: FallbackState[] = [];
-  const programs: ApiParts["programs"] = { state: (name) => fallbacks.find(({ stream }) => stream === name) };
+  const moves: string[] = [];
+  const programs: ApiParts["programs"] = {
+    move: async (name, to) => void moves.push(`${name} to ${to}`),
+    state: (name) => fallbacks.find(({ stream }) => stream === name),
+  };
   const parts: ApiParts = {
     events: new EventFeed({ clock, directory, sessions, tagsOf: streamTags.tagsOf, log: { entries: () => lines, onEntry } }),
     acceptWebSocket: (request, socket, head) => acceptWebSocket(request, socket, head, {}),

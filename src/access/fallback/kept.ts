@@ -20,7 +20,7 @@ const retryMs = 1_000;
 
 /** The viewers of one stream while it is offline and, when it is back, until they have gone. */
 export class Kept {
-  readonly rule: FallbackRule;
+  #rule: FallbackRule;
   /** Monotonic milliseconds. */
   readonly begunAt: number;
   readonly #program: Program;
@@ -40,10 +40,37 @@ export class Kept {
 
   constructor(program: Program, rule: FallbackRule, programs: Programs) {
     this.#program = program;
-    this.rule = rule;
+    this.#rule = rule;
     this.#programs = programs;
     this.begunAt = this.#leftAt = programs.clock.monotonic();
     this.#offlineSince = programs.clock.now();
+  }
+
+  get rule(): FallbackRule {
+    return this.#rule;
+  }
+
+  /** True while an output that lasts shows it to somebody. */
+  get watched(): boolean {
+    return this.#program.watched;
+  }
+
+  /** Its viewers are shown what another rule says, whether their stream is live or not. False when nothing of it can be. */
+  async move(rule: FallbackRule): Promise<boolean> {
+    const before = this.#rule;
+    this.#rule = rule;
+    this.#returning = false;
+    // A choice that is being made is not waited for: this one is newer.
+    this.#phase = "waiting";
+    if (await this.#choose()) return true;
+    this.#rule = before;
+    return false;
+  }
+
+  /** Takes its viewers to the stream itself. */
+  comeBack(live: Stream, rule: FallbackRule): void {
+    this.#rule = rule;
+    this.#goLive(live);
   }
 
   get stream(): Stream {

@@ -109,7 +109,8 @@ describe("viewers of a stream that goes offline", () => {
     const first = publish("live");
     await pass(4000, first);
     const watching = programs.use(first.stream);
-    const packets = follow(first.stream.packets());
+    const cursor = first.stream.packets();
+    const packets = follow(cursor);
     await first.close(gone);
     expect(hub.directory.get("live")).toBeUndefined();
     expect(programs.shown("live")).toBe(first.stream);
@@ -129,6 +130,10 @@ describe("viewers of a stream that goes offline", () => {
     expect(rising(packets.items)).toBe(true);
     expect(changes.map(({ shows, liveAgain }) => `${shows} ${liveAgain}`)).toEqual(["slate false", "slate true", "live false"]);
     watching?.[Symbol.dispose]();
+    // Whoever reads it holds it, counted or not.
+    await pass(31_000, back);
+    expect(programs.shown("live")).toBe(first.stream);
+    cursor[Symbol.dispose]();
     await pass(31_000, back);
     expect(programs.shown("live")).toBeUndefined();
     expect(hub.directory.get("live")).toBe(back.stream);
@@ -278,6 +283,43 @@ describe("what is shown", () => {
     await settle();
     expect(programs.states()).toEqual([]);
     expect(await hub.directory.end("live", { code: "CLEAN_CONTROLLER_REQ", text: "ended by a command" })).toBe(false);
+  });
+
+  it("is where a command takes viewers, and back, while the publisher goes on", async () => {
+    setUp({ sources: ["spare"] });
+    await withSlate();
+    await expect(programs.move("live", "slate")).rejects.toMatchObject({ code: "api.unknown" });
+    const live = publish("live");
+    const before = live.stream;
+    await pass(4000, live);
+    const cursor = before.packets();
+    const packets = follow(cursor);
+    hub.words();
+    await expect(programs.move("live", "nowhere")).rejects.toMatchObject({ code: "access.offline" });
+    expect(hub.directory.get("live")).toBe(before);
+    await programs.move("live", "slate");
+    await pass(3000, live);
+    expect(programs.state("live")).toMatchObject({ shows: "slate", liveAgain: true, switch: "offer" });
+    // Who comes now gets the stream itself, on which the publisher has gone on without a word to anybody but of its tracks.
+    expect(live.stream).not.toBe(before);
+    expect(hub.directory.get("live")).toBe(live.stream);
+    expect(programs.shown("live")).toBeUndefined();
+    expect(hub.words()).toEqual(["tracks 2"]);
+    await pass(3000, live);
+    await programs.move("live", "live");
+    await pass(2000, live);
+    expect(programs.state("live")).toMatchObject({ shows: "live" });
+    expect(rising(packets.items)).toBe(true);
+    // What they were moved to ends: they are back.
+    await programs.move("live", "slate");
+    await pass(2000, live);
+    await slate.close(gone);
+    slate = publish("else");
+    await pass(3000, live);
+    expect(programs.state("live")).toMatchObject({ shows: "live" });
+    await live.close(gone);
+    await expect(programs.move("live", "live")).rejects.toMatchObject({ code: "access.offline" });
+    cursor[Symbol.dispose]();
   });
 
   it("does not go over to a publisher that leaves before it was stable", async () => {

@@ -1,4 +1,4 @@
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, SluiceError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type StreamName, streamName } from "../../base/stream-name.ts";
 import type { Clock } from "../../base/time.ts";
@@ -30,6 +30,9 @@ export type ProgramsOptions = {
   /** How a programme that begins with nothing keeps its media. */
   readonly liveOptions: (stream: StreamName) => LiveOptions;
 };
+
+/** Viewers who were moved stay until what they are shown ends, or a command takes them back. */
+const moved = { minOutageMs: 0, minStableMs: 0, switch: "offer" } as const;
 
 type Uses = { count: number; since: number };
 
@@ -101,6 +104,32 @@ export class Programs implements Disposable {
       return this.shown(name);
     }
     return this.#keep(kept).stream;
+  }
+
+  /**
+   * Takes all who watch `name` now to `to` (a stream, or a recording by path), whether it is live or not; `to` the same as `name`
+   * takes them back. When that ends they are back, too. Who comes later gets the stream itself. Rejects with "api.unknown" when nobody
+   * publishes the stream, with "access.offline" when `to` does not play.
+   */
+  async move(name: StreamName, to: string): Promise<void> {
+    const kept = [...this.#kept.values()].filter((one) => one.name === name);
+    const own = this.#options.ruleOf(name);
+    const live = this.live(name);
+    if (to === name) {
+      if (!live) throw new SluiceError("access.offline", `${JSON.stringify(name)} is offline: nobody can be taken back to it`);
+      for (const one of kept) one.comeBack(live, own ?? { ...moved, sources: [] });
+      return;
+    }
+    const rule: FallbackRule = { ...moved, sources: [to, ...(Array.isArray(own?.sources) ? (own.sources as readonly string[]) : [])] };
+    const offline = new SluiceError("access.offline", `${JSON.stringify(to)} does not play: nobody is moved to it`);
+    const first = await this.#show(name, to);
+    if (!first) throw offline;
+    first.leave();
+    const program = this.#options.directory.split(name);
+    if (program) kept.push(this.#keep(new Kept(program, rule, this)));
+    if (kept.length === 0) throw new SluiceError("api.unknown", `Nobody watches ${JSON.stringify(name)}`);
+    const done = await Promise.all(kept.map((one) => one.move(rule)));
+    if (done.includes(false)) throw offline;
   }
 
   /** Somebody watches a stream that has a rule, or what is shown in its place, until disposed. */
@@ -232,7 +261,7 @@ export class Programs implements Disposable {
     for (const [stream, kept] of this.#kept) {
       const uses = this.#uses.get(stream);
       const since = Math.max(uses?.since ?? 0, kept.begunAt);
-      if (((uses?.count ?? 0) === 0 && now - since >= idleMs) || kept.hopeless(now)) {
+      if (((uses?.count ?? 0) === 0 && !kept.watched && now - since >= idleMs) || kept.hopeless(now)) {
         this.#end(kept);
       } else kept.tick(now);
     }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { FallbackState } from "../../access/fallback/fallback-rule.ts";
 import { SluiceError } from "../../base/errors.ts";
-import { baseName } from "../../base/stream-name.ts";
+import { baseName, streamName } from "../../base/stream-name.ts";
 import { parseLooseStream } from "../../config/schema.ts";
 import type { StreamEntry } from "../../config/settings.ts";
 import { streamStates } from "../../streams/stream.ts";
@@ -96,7 +96,7 @@ const example: StreamView = {
 
 /** `/streams`: what is configured and what runs; changes are asked about (STREAM_ADD, STREAM_CONFIG, STREAM_REMOVE). */
 export function streamRoutes(parts: ApiParts): readonly Route[] {
-  return [...lookRoutes(parts), ...changeRoutes(parts), ...tagRoutes(parts)];
+  return [...lookRoutes(parts), ...moveRoutes(parts), ...changeRoutes(parts), ...tagRoutes(parts)];
 }
 
 function lookRoutes(parts: ApiParts): readonly Route[] {
@@ -164,6 +164,31 @@ function lookRoutes(parts: ApiParts): readonly Route[] {
         const ended = await parts.directory.end(name, { code: "CLEAN_CONTROLLER_REQ", text: "ended by a command" });
         if (!ended) throw new SluiceError("api.unknown", `No stream ${JSON.stringify(name)} runs`);
         parts.log.write("INFO", "The stream was ended through the API", { stream: name });
+        return {};
+      },
+    }),
+  ];
+}
+
+function moveRoutes(parts: ApiParts): readonly Route[] {
+  return [
+    route({
+      method: "post",
+      path: "/streams/{name}/move",
+      operationId: "moveViewers",
+      summary: "Take all who watch a stream to another one, on the same connections and playlists; its publisher goes on",
+      tag,
+      scope: "operate",
+      params: byName,
+      body: z.strictObject({
+        to: z.string().min(1, "the name of a stream, or the path of a recording").meta({
+          description: "A stream, or a recording by path; the stream's own name takes its viewers back.",
+        }),
+      }),
+      bodyExample: { to: "studio-2" },
+      async run({ params: { name }, body: { to } }) {
+        await parts.programs.move(streamName(name), to);
+        parts.log.write("INFO", "The viewers of the stream were moved through the API", { stream: name });
         return {};
       },
     }),

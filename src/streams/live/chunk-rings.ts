@@ -24,6 +24,11 @@ export class ChunkRings {
     return this.#rings.size;
   }
 
+  /** True while somebody reads. */
+  get watched(): boolean {
+    return [...this.#rings.values()].some(({ ring }) => ring.cursors > 0);
+  }
+
   /** The ring of this format; a new one begins at the group that `start` means. */
   of(format: Format, start: StartAt): ChunkRing {
     let entry = this.#rings.get(format.name);

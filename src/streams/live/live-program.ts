@@ -53,6 +53,10 @@ export class LiveProgram implements Program {
     return this.#now?.source;
   }
 
+  get watched(): boolean {
+    return this.stream.watched;
+  }
+
   feed(source: Stream, onEnd: () => void, onBegun: () => void = () => {}): void {
     if (this.stream.over) return;
     this.#next?.relay[Symbol.dispose]();

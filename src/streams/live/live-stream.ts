@@ -6,6 +6,7 @@ import type { Chunk, Format } from "../../media/format.ts";
 import type { Packet } from "../../media/packet.ts";
 import type { Track, TrackId } from "../../media/track.ts";
 import type { TrackStats } from "../../media/track-stats.ts";
+import { Changes } from "./changes.ts";
 import { ChunkCursor } from "./chunk-cursor.ts";
 import { Bandwidth } from "./bandwidth.ts";
 import type { MuxSource } from "./chunk-ring.ts";
@@ -47,7 +48,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   readonly #leader = new Leader();
   readonly #fragments: Fragments;
   readonly #meters = new Map<TrackId, TrackMeter>();
-  readonly #listeners = new Set<() => void>();
+  readonly #changes: Changes;
   #options: LiveOptions;
   #state: StreamState = "waiting";
   #publisher: Publisher | undefined;
@@ -76,6 +77,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.packetRing = new PacketRing(ringBounds(options.bufferMs));
     this.#fragments = new Fragments(this.packetRing);
     this.packetReaders = new Readers(this.#onReaderError);
+    this.#changes = new Changes(this.#onReaderError);
     this.#chunkRings = new ChunkRings(this, context.clock, this.#onReaderError);
     this.#lastActive = context.clock.monotonic();
     this.#unixOffset = context.clock.now();
@@ -132,9 +134,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
   }
 
   onChange(run: () => void): Disposable {
-    const listener = (): void => run();
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+    return this.#changes.on(run);
   }
 
   startsAt(sequence: number): boolean {
@@ -191,7 +191,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
       this.#paused = true;
       this.#emit({ kind: "buffer", stream: this, state: "EMPTY" });
     }
-    if (completed) this.#changed();
+    if (completed) this.#changes.tell();
   }
 
   /** All tracks, from the next packet on. */
@@ -215,7 +215,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#freshPublisher = false;
     this.#emit({ kind: "tracks", stream: this });
     if (tracks.length === 0 && before.length > 0) this.#emit({ kind: "buffer", stream: this, state: "EMPTY" });
-    this.#changed();
+    this.#changes.tell();
   }
 
   /** The decode time of each track's last packet. */
@@ -289,8 +289,8 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.packetReaders.wake();
     this.#emit({ kind: "closed", stream: this, reason });
     this.#resolveClosed(reason);
-    this.#changed();
-    this.#listeners.clear();
+    this.#changes.tell();
+    this.#changes.clear();
   }
 
   /**
@@ -315,8 +315,21 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     this.#emit({ kind: "closed", stream: this, reason });
     this.#emit = () => {};
     this.#state = "waiting";
-    this.#changed();
+    this.#changes.tell();
     return true;
+  }
+
+  /** Its publisher is to go on elsewhere, and nobody hears of this one any more but those who watch. */
+  part(): Publisher | undefined {
+    const publisher = this.#publisher;
+    this.detach(true);
+    this.#emit = () => {};
+    return publisher;
+  }
+
+  /** True while an output reads it. */
+  get watched(): boolean {
+    return this.#chunkRings.watched || this.packetReaders.size > 0;
   }
 
   readonly #onReaderError = (error: unknown): void => {
@@ -328,7 +341,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     const completed = this.#fragments.group(sequence, dts, this.#options.segmentMs * 1000, wallClock, this.tracks);
     this.#trim();
     if (this.#state === "waiting" && this.#publisher && this.#fragments.count >= readyFragments) this.#becomeReady();
-    if (completed) this.#changed();
+    if (completed) this.#changes.tell();
   }
 
   #becomeReady(): void {
@@ -360,17 +373,7 @@ export class LiveStream implements Stream, PacketSource, MuxSource {
     if (this.#state === state) return;
     this.#state = state;
     this.#emit({ kind: "state", stream: this, state });
-    this.#changed();
-  }
-
-  #changed(): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener();
-      } catch (error) {
-        this.#onReaderError(error);
-      }
-    }
+    this.#changes.tell();
   }
 
   #scheduleFlush(): void {

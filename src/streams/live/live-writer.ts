@@ -7,16 +7,20 @@ import type { CloseReason, LiveOptions, StreamWriter } from "../stream.ts";
 import { Timeline } from "./timeline.ts";
 
 /** The publisher as its stream sees it. */
-export type Publisher = { abort(error: SluiceError): void };
+export type Publisher = {
+  abort(error: SluiceError): void;
+  /** What follows goes into another stream, which is new. */
+  goOn(stream: LiveStream): void;
+};
 
 /** One publisher of a live stream. After it was closed or replaced it does nothing any more. */
 export class LiveWriter implements StreamWriter, Publisher {
-  readonly stream: LiveStream;
+  #stream: LiveStream;
   readonly #options: LiveOptions;
   readonly #end: (reason: CloseReason) => void;
   readonly #log: Log;
   readonly #abort = new AbortController();
-  readonly #timeline: Timeline;
+  #timeline: Timeline;
   /** Video tracks that have not had a keyframe yet: what comes before it cannot be decoded. */
   readonly #undecodable = new Set<TrackId>();
   #tracks: readonly Track[] = [];
@@ -28,7 +32,7 @@ export class LiveWriter implements StreamWriter, Publisher {
 
   /** `end` closes the stream; called when the publisher closes and the stream does not wait for another. */
   constructor(stream: LiveStream, options: LiveOptions, log: Log, end: (reason: CloseReason) => void) {
-    this.stream = stream;
+    this.#stream = stream;
     this.#options = options;
     this.#log = log;
     this.#end = end;
@@ -38,6 +42,19 @@ export class LiveWriter implements StreamWriter, Publisher {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  get stream(): LiveStream {
+    return this.#stream;
+  }
+
+  goOn(stream: LiveStream): void {
+    this.#stream = stream;
+    this.#timeline = new Timeline();
+    this.#continued = false;
+    this.#jumps = 0;
+    for (const id of this.#video) this.#undecodable.add(id);
+    if (this.#tracks.length > 0) stream.describe(this.#tracks);
   }
 
   abort(error: SluiceError): void {
