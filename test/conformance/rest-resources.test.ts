@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Sluice, startSluice } from "../support/sluice.ts";
+import { startTriggerServer } from "../support/trigger-server.ts";
+import { get } from "../support/viewer.ts";
 
 type Answer = { readonly status: number; readonly headers: Headers; readonly json: Record<string, unknown> };
 
@@ -95,5 +97,31 @@ describe("the resources of /api/v1", () => {
     expect(await names("/tokens?kind=api")).toHaveLength(5);
     expect(await names("/streams?prefix=b")).toEqual(["b"]);
     expect(await names("/streams?state=ready")).toEqual([]);
+  });
+});
+
+describe("a handler that is left alone", () => {
+  it("is shown as such by /triggers, until it is asked as before", async () => {
+    let up = false;
+    await using handler = await startTriggerServer(() => (up ? "true" : { status: 500, body: "" }));
+    const entry = { handler: handler.url, sync: true, breaker: { failures: 2, pauseMs: 1_000 } };
+    await using sluice = await startSluice({ config: { config: { triggers: { CONN_OPEN: [entry] } }, streams: {} } });
+    const state = async (): Promise<unknown> => {
+      const response = await fetch(`http://127.0.0.1:${sluice.ports.api}/api/v1/triggers`);
+      const { stats, handlers } = (await response.json()) as {
+        stats: { CONN_OPEN?: { breakers?: readonly { handler: string; state: string }[] } };
+        handlers: readonly { calls: { breaker?: { state: string } } }[];
+      };
+      const { breakers = [] } = stats.CONN_OPEN ?? {};
+      return [breakers.map(({ handler: at, state: now }) => [at, now]), handlers.map(({ calls }) => calls.breaker?.state)];
+    };
+    const come = async (): Promise<number> => (await get(sluice.http("json_nosuch.js"), { Connection: "close" })).status;
+    expect(await state()).toEqual([[], ["closed"]]);
+    expect([await come(), await come(), await come()]).toEqual([403, 403, 403]);
+    expect(handler.calls).toHaveLength(2);
+    expect(await state()).toEqual([[[handler.url, "open"]], ["open"]]);
+    up = true;
+    await expect.poll(come, { timeout: 20_000, interval: 200 }).not.toBe(403);
+    expect(await state()).toEqual([[], ["closed"]]);
   });
 });
