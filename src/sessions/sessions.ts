@@ -75,6 +75,8 @@ class Registry implements Sessions {
   readonly #ticker: Disposable;
   readonly #rounds: Rounds<Entry>;
   readonly #entryParts: EntryParts;
+  /** One for all, as nobody is connected who would be told. */
+  readonly #idleError = new SluiceError("access.ended", "The session was idle.");
   /** The second of the last round. */
   #visited: number;
   readonly #now: () => number;
@@ -350,7 +352,7 @@ class Registry implements Sessions {
     const now = this.#now();
     if (passed > 0) entry.tick(second, passed, now);
     if (entry.state !== "accepted") return;
-    if (entry.idle(now)) this.#end(entry, new SluiceError("access.ended", "The session was idle."));
+    if (entry.idle(now)) this.#end(entry, this.#idleError);
     else this.#questions.look(entry, now);
   }
 }
