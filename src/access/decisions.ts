@@ -1,4 +1,4 @@
-import { createSecretKey, hash, randomBytes } from "node:crypto";
+import { createSecretKey, hash, randomBytes, randomFillSync } from "node:crypto";
 import { canonicalAddress } from "../base/address.ts";
 import { streamName } from "../base/stream-name.ts";
 import type { Clock } from "../base/time.ts";
@@ -122,6 +122,9 @@ class Book implements DecisionBook {
   readonly #listeners = new Set<(record: DecisionRecord) => void>();
   /** Its key is this run's own: a mark says nothing about the name, but that it is the same one. */
   readonly #mask = createMask(createSecretKey(randomBytes(32)), () => false);
+  /** Random bytes for the next ids: to ask the system for each of them would cost more than the rest of a decision. */
+  readonly #random = new Uint8Array(idLength * 256);
+  #used = this.#random.length;
   #bytes = 0;
 
   constructor({ clock, most = 10_000, mostBytes = 16 * 1024 * 1024, isPublic = () => false }: DecisionOptions) {
@@ -148,7 +151,7 @@ class Book implements DecisionBook {
       this.#index(kept);
       return kept.record;
     }
-    const kept: Kept = { key, bytes: bytesOf(shown), record: { ...shown, id: newId(), at: now } };
+    const kept: Kept = { key, bytes: bytesOf(shown), record: { ...shown, id: this.#newId(), at: now } };
     this.#kept.set(kept.record.id, kept);
     this.#bytes += kept.bytes;
     this.#index(kept);
@@ -224,6 +227,15 @@ class Book implements DecisionBook {
     if (result === "deny" && sessionId !== "") this.#refused.set(sessionId, kept);
   }
 
+  #newId(): string {
+    if (this.#used === this.#random.length) {
+      randomFillSync(this.#random);
+      this.#used = 0;
+    }
+    const bytes = this.#random.subarray(this.#used, (this.#used += idLength));
+    return Array.from(bytes, (byte) => alphabet[byte & 31]).join("");
+  }
+
   #forgetOldest(): void {
     const [oldest] = this.#kept.values();
     if (!oldest) return;
@@ -272,10 +284,6 @@ export function hashOf(token: string): string {
 
 function wholeWord(text: string): RegExp {
   return new RegExp(`(?<![A-Za-z0-9])${text.replace(/[\\^$.*|?+()[\]{}]/g, "\\$&")}(?![A-Za-z0-9])`, "g");
-}
-
-function newId(): string {
-  return Array.from(randomBytes(idLength), (byte) => alphabet[byte & 31]).join("");
 }
 
 /** What a person may have written down of an id. */
