@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import { join } from "node:path";
+import { GateBench } from "../test/support/gate-bench.ts";
 import { freePort } from "../test/support/free-port.ts";
 import { HlsCrowd } from "../test/support/hls-crowd.ts";
 import { publishSample } from "../test/support/rtmp-publisher.ts";
@@ -8,6 +9,7 @@ import { root } from "../test/support/source-files.ts";
 import { startTriggerServer } from "../test/support/trigger-server.ts";
 import { costOf } from "./process-cost.ts";
 import type { Figure } from "./session-parts.ts";
+import { hlsRequest } from "./session-scene.ts";
 import type { RushOrder, RushResult } from "./session-rush.ts";
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -27,6 +29,44 @@ async function liveServer(config: Readonly<Record<string, unknown>>): Promise<Sl
   const sluice = await startSluice({ config, ...(environment && { environment }) });
   await publishSample(sluice.ports.rtmp, "live");
   return sluice;
+}
+
+/** The same without the HTTP server in front: gate, sessions and triggers with the load in one process, the handler in another. */
+export async function asked(): Promise<readonly Figure[]> {
+  const port = await freePort();
+  const handler = fork(join(root, "bench/triggers.ts"), ["handler", `${port}`, "0"]);
+  await new Promise((resolve) => handler.once("message", resolve));
+  const bench = new GateBench();
+  bench.live();
+  bench.triggers.configure({ USER_NEW: [{ handler: `http://127.0.0.1:${port}/`, sync: true, streams: [] }] });
+  let begun = 0;
+  const sessions = async (most: number): Promise<void> => {
+    const loop = async (): Promise<void> => {
+      while (begun < most) {
+        const connection = bench.connection();
+        const admission = await bench.gate.play(hlsRequest(begun++, connection));
+        admission[Symbol.dispose]();
+        connection.close();
+      }
+    };
+    await Promise.all(Array.from({ length: 200 }, loop));
+  };
+  try {
+    await sessions(10_000);
+    const [cpu, began] = [process.cpuUsage(), performance.now()];
+    await sessions(60_000);
+    const { user, system } = process.cpuUsage(cpu);
+    const each = (user + system) / 50_000;
+    const what = "new sessions through the gate and an HTTP USER_NEW, load in the same process";
+    return [
+      { what: `${what}: CPU for each`, value: each, unit: "µs", bar: 200 },
+      { what: `${what}: as many as one core has time for`, value: 1e6 / each, unit: "a second", bar: 5_000 },
+      { what: `${what}: reached here`, value: 50_000 / ((performance.now() - began) / 1000), unit: "a second" },
+    ];
+  } finally {
+    handler.kill();
+    await bench.close();
+  }
 }
 
 /** New sessions on a timetable, each through an HTTP USER_NEW in a process of its own; the load is a third process. */

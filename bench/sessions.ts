@@ -4,13 +4,13 @@ import { cpus, release } from "node:os";
 import { join } from "node:path";
 import { root } from "../test/support/source-files.ts";
 import { type Figure, core, gate, totals } from "./session-parts.ts";
-import { crowd, rush } from "./session-servers.ts";
+import { asked, crowd, rush } from "./session-servers.ts";
 
 /**
  * What sessions cost: `npm run bench:sessions [PART ...]`. Each part runs in a process of its own and prints figures against the
  * bars of the issue. Times of one process are affected by what else the machine does; bytes and counts are not.
  */
-const parts: Readonly<Record<string, () => Promise<readonly Figure[]>>> = { core, gate, totals, rush, crowd };
+const parts: Readonly<Record<string, () => Promise<readonly Figure[]>>> = { core, gate, totals, asked, rush, crowd };
 const part = parts[process.argv[3] ?? ""];
 if (process.argv[2] === "part" && part) {
   const figures = await part();
