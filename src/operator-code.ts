@@ -21,6 +21,8 @@ export interface OperatorCode extends Disposable {
   reload(next: LoadedConfiguration): Promise<readonly string[]>;
   /** The policies that are in force. */
   policies(): readonly NamedPolicy[];
+  /** Resolves when the last change of the policies is in force, or was given up with a line in the log. */
+  policiesSettled(): Promise<void>;
   /** What policies have answered since the start. */
   policyCounts(): readonly PolicyCount[];
 }
@@ -31,6 +33,7 @@ export async function startOperatorCode(loaded: LoadedConfiguration, options: Op
   using opened = new DisposableStack();
   const active = opened.use(new ActivePolicies({ ...options.policies, on: triggers.on.bind(triggers), log }));
   let made = loaded.policies;
+  let changing: Promise<void> = Promise.resolve();
   await active.apply([...made, ...madeOf(configuration.settings.policies)]);
   let functions = registerHandlers(triggers, loaded.handlers);
   opened.defer(() => functions[Symbol.dispose]());
@@ -39,7 +42,7 @@ export async function startOperatorCode(loaded: LoadedConfiguration, options: Op
     configuration.onChange((now, before) => {
       if (now.triggers !== before.triggers) triggers.configure(now.triggers);
       if (JSON.stringify(now.policies) === JSON.stringify(before.policies)) return;
-      active.apply([...made, ...madeOf(now.policies)]).catch((error: unknown) => {
+      changing = active.apply([...made, ...madeOf(now.policies)]).catch((error: unknown) => {
         log.write("ERROR", `A policy could not be started, the old ones stay in force: ${messageOf(error)}`);
       });
     }),
@@ -47,6 +50,7 @@ export async function startOperatorCode(loaded: LoadedConfiguration, options: Op
   const owned = opened.move();
   return {
     policies: () => active.list(),
+    policiesSettled: () => changing,
     policyCounts: () => active.counts(),
     async reload(next) {
       // New ones are in force before anything else of the file is: a policy that fails refuses the whole file.

@@ -268,6 +268,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const api = createApi({
     tokenBook: store.tokens,
     policies: code.policies,
+    policiesSettled: code.policiesSettled,
     metrics,
     configuration,
     directory,

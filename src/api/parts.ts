@@ -44,6 +44,8 @@ export type ApiParts = {
   readonly tokenBook: TokenBook;
   /** Policies that are in force. */
   readonly policies: () => readonly NamedPolicy[];
+  /** Resolves when the last change of them is in force. */
+  readonly policiesSettled?: () => Promise<void>;
   /** Checks JWTs; those with the permission `admin` may use the API. */
   readonly tokens: TokenVerifier;
   /** What became of the configuration's file. */

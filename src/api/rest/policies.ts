@@ -20,7 +20,8 @@ const byName = z.strictObject({ name: z.string().min(1).max(100) });
 const example = { name: "pushTokens", use: "pushTokens", from: "api", options: { streams: ["live"] } } as const;
 
 /** `/policies`: the ready-made sets of handlers that are in force. */
-export function policyRoutes({ configuration, policies, log }: Pick<ApiParts, "configuration" | "policies" | "log">): readonly Route[] {
+export function policyRoutes(parts: Pick<ApiParts, "configuration" | "policies" | "policiesSettled" | "log">): readonly Route[] {
+  const { configuration, policies, log } = parts;
   const all = (): z.output<typeof view>[] =>
     policies().map(({ name, policy }) => {
       const from = Object.hasOwn(configuration.settings.policies, name) ? "api" : "file";
@@ -73,6 +74,7 @@ export function policyRoutes({ configuration, policies, log }: Pick<ApiParts, "c
         if (all().some((one) => one.name === name && one.from === "file"))
           throw new SluiceError("api.conflict", `${name} stands in the configuration's file; change it there, or take another name`);
         await configuration.change(({ policies: before }) => ({ policies: { ...before, [name]: body as PolicyEntry } }));
+        await parts.policiesSettled?.();
         log.write("CONF", `The policy ${name} was set through the API`);
         return { body: { name, use: body.use, from: "api" as const, options: shown(withoutUse(body)) } };
       },
@@ -91,6 +93,7 @@ export function policyRoutes({ configuration, policies, log }: Pick<ApiParts, "c
         await configuration.change(({ policies: before }) => ({
           policies: Object.fromEntries(Object.entries(before).filter(([other]) => other !== name)),
         }));
+        await parts.policiesSettled?.();
         log.write("CONF", `The policy ${name} was taken out of force through the API`);
         return {};
       },
