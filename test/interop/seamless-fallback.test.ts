@@ -124,7 +124,7 @@ describe("viewers of a stream whose publisher is killed again and again", () => 
       }
     }
     expect(await decoder.exited).toBe(0);
-    expect(decoder.stderr()).not.toMatch(/\[(?:h264|aac) @|corrupt|conceal/i);
+    expect(decoder.stderr()).not.toMatch(/corrupt|conceal|error while decoding|no frame|invalid data/i);
     await expect.poll(() => asked.of("USER_END").length, { timeout: 30_000 }).toBe(4);
     await publishers[0]?.stop("SIGKILL");
   }, 240_000);

@@ -59,6 +59,53 @@ describe("a viewer of a stream that goes offline", () => {
     for (const one of [admission, late, later]) one[Symbol.dispose]();
   });
 
+  it("is told what it may know, without a name, and gets the stream itself when it asks for it", async () => {
+    bench.streams["live"] = { source: "push://", fallback: { sources: ["slate"], minStable: 0, switch: "offer" } };
+    bench.on("PLAY_REWRITE", { kind: "rewrite", to: "live" });
+    bench.on("USER_NEW", true);
+    const slate = live("slate");
+    const first = live("live");
+    await feed(6_080, slate, first);
+    const ask = (query: Record<string, string> = {}) => bench.gate.play(bench.view("token-of-live", { query: { tkn: "one", ...query } }));
+    using admission = await ask();
+    expect(admission.standIn?.()).toEqual({ shown: false, offlineSince: undefined, liveAgain: false, switch: "offer" });
+    expect(admission.redirected).toBe(false);
+    let told = 0;
+    using listening = admission.onStandIn?.(() => told++);
+    await first.close(gone);
+    await feed(500, slate);
+    expect(listening).toBeDefined();
+    expect(told).toBe(1);
+    expect(admission.redirected).toBe(true);
+    const standIn = admission.standIn?.();
+    expect(standIn).toMatchObject({ shown: true, liveAgain: false, offlineSince: expect.any(Number) });
+    expect(JSON.stringify(standIn)).not.toMatch(/slate|live"/);
+    expect(admission.askedName).toBe("token-of-live");
+    const back = live("live");
+    await feed(3000, slate, back);
+    expect(admission.standIn?.()).toEqual({ shown: true, offlineSince: undefined, liveAgain: true, switch: "offer" });
+    // The next request of its playlist stays where it is; asking for the stream itself does not.
+    using stays = await ask();
+    expect(stays.value).toBe(admission.value);
+    using goes = await ask({ tolive: "1" });
+    expect(goes.value).toBe(back.stream);
+    expect(goes.sessionId).toBe(admission.sessionId);
+    using then = await ask();
+    expect(then.value).toBe(back.stream);
+    expect(bench.of("USER_NEW")).toHaveLength(1);
+  });
+
+  it("is the rule of a wildcard stream, too, and counts under the stream's name", async () => {
+    bench.on("USER_NEW", true);
+    const slate = live("slate");
+    await feed(2000, slate);
+    using admission = await bench.gate.play(bench.view("live+a"));
+    expect(admission.value.name).toBe("live+a");
+    admission.count(1000, 0);
+    expect(bench.sessions.counters("live+a")).toMatchObject({ viewers: 1, up: 1000 });
+    expect(bench.sessions.counters("slate")).toBeUndefined();
+  });
+
   it("who opens it while it is offline is shown the other one under its name", async () => {
     bench.on("USER_NEW", true);
     const slate = live("slate");

@@ -33,6 +33,8 @@ export class Kept {
   #backAt: number | undefined;
   /** Since when there has been nothing to show. */
   #nothingSince: number | undefined;
+  /** Counts choices: only the newest one holds. */
+  #choice = 0;
   #triedAt = Number.NEGATIVE_INFINITY;
   /** It goes over to the stream itself at its next keyframe. */
   #returning = false;
@@ -155,9 +157,10 @@ export class Kept {
     if (before === "choosing" || this.#returning) return false;
     this.#phase = "choosing";
     this.#triedAt = this.#programs.clock.monotonic();
+    const mine = ++this.#choice;
     const shown = await this.#first();
-    // The stream may have come back, or everybody have gone, while a file was opened.
-    if (this.#ended || this.#returning || this.#phase !== "choosing") {
+    // The stream may have come back, everybody have gone, or a command have said otherwise while a file was opened.
+    if (mine !== this.#choice || this.#ended || this.#returning || this.#phase !== "choosing") {
       shown?.leave();
       return false;
     }

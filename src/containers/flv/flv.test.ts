@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { array, assert, integer, property, record, uint8Array } from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { flvTags } from "../../../test/support/flv-bytes.ts";
 import { sampleMedia } from "../../../test/support/media.ts";
 import { concat } from "../../base/bytes.ts";
 import { isSluiceError } from "../../base/errors.ts";
@@ -179,6 +180,30 @@ describe("flvFormat", () => {
     expect((inBand[4]! << 16) | (inBand[5]! << 8) | inBand[6]!).toBe(Math.round(last.dts / 1000));
     expect(split(demux([before, inBand])).tracks).toEqual(changed);
     expect(split(demux([muxer.header])).tracks).toEqual(changed);
+  });
+
+  it("ends the sequence before pictures of another configuration, between the last and the next one, with no keyframe", () => {
+    const { tracks, packets } = split(whole);
+    const muxer = flvFormat.createMuxer(tracks);
+    const key = { ...packets.find(({ trackId, keyframe }) => trackId === 1 && keyframe)!, dts: 10_000_000, pts: 10_000_000 };
+    const before = concat([muxer.header, ...muxer.add(key)]);
+    const changed = tracks.map((track) => (track.kind === "video" ? { ...track, config: Uint8Array.of(...track.config, 0) } : track));
+    const next = { ...key, dts: 10_016_000, pts: 10_016_000 };
+    const after = concat([...muxer.retrack(changed, next.dts), ...muxer.add(next)]);
+    const video = flvTags(concat([before, after])).filter(({ kind }) => kind.startsWith("video"));
+    expect(video.map(({ kind, timestampMs }) => [kind, timestampMs])).toEqual([
+      ["video config", 0],
+      ["video key", 10_000],
+      ["video", 10_014],
+      ["video", 10_015],
+      ["video config", 10_000],
+      ["video key", 10_016],
+    ]);
+    // One NAL unit "end of sequence".
+    expect([...(video[2]?.body.subarray(5) ?? [])]).toEqual([0, 0, 0, 1, 10]);
+    // Nothing of the kind where the pictures stay as they are.
+    const sound = changed.map((track) => (track.kind === "audio" ? { ...track, language: "deu" } : track));
+    expect(flvTags(concat([muxer.header, ...muxer.retrack(sound, 11_000_000)])).some(({ kind }) => kind === "video")).toBe(false);
   });
 
   it("writes timestamps of more than 24 bits", () => {

@@ -3,7 +3,7 @@ import type { CodecName } from "../../media/codec.ts";
 import type { Format, Muxer } from "../../media/format.ts";
 import type { AudioTrack, Track, VideoTrack } from "../../media/track.ts";
 import { metadataBody } from "./metadata.ts";
-import { audioTagBody, configTagBody, endTagBody, sequenceEndTag, tagTime, videoTagBody } from "./tag-body.ts";
+import { audioTagBody, configTagBody, endTagBody, sequenceEndTags, tagTime, videoTagBody } from "./tag-body.ts";
 import { fileHeader, tagPieces, tagType } from "./tag.ts";
 
 const codecs: readonly CodecName[] = ["h264", "hevc", "av1", "vp9", "vp8", "aac", "mp3", "opus", "ac3", "flac"];
@@ -51,9 +51,9 @@ function createMuxer(tracks: readonly Track[]): Muxer {
     retrack(next, dts) {
       const before = video;
       ({ video, audio } = flvTracks(next));
-      const end = sequenceEndTag(before, video, lastVideo, dts);
+      const ends = sequenceEndTags(before, video, lastVideo, dts);
       header = undefined;
-      return [...(end ? tagPieces(tagType.video, end.time, end.body) : []), ...description(lastTime)];
+      return [...ends.flatMap(({ time, body }) => tagPieces(tagType.video, time, body)), ...description(lastTime)];
     },
     end() {
       return video ? tagPieces(tagType.video, lastTime, [endTagBody(video)]) : [];

@@ -73,21 +73,23 @@ const sequenceEnds: Partial<Readonly<Record<CodecName, Uint8Array>>> = {
 };
 
 /**
- * The video tag to send before pictures of another configuration, for a time between the last picture, at `lastMs`, and the next,
- * at `dts`; undefined when none is needed. mpegts.js keeps the last sample of each batch back and appends it behind the new
- * configuration: a keyframe there ends the player, and this, which is none, does not.
+ * The video tags to send before pictures of another configuration, for times between the last picture, at `lastMs`, and the next, at
+ * `dts`; none when none are needed. mpegts.js holds back the last sample of those that come together, and a sample that comes alone,
+ * and appends it behind the new configuration: a keyframe there ends the player. So two follow the last picture that are none.
  */
-export function sequenceEndTag(
+export function sequenceEndTags(
   before: VideoTrack | undefined,
   after: VideoTrack | undefined,
   lastMs: number | undefined,
   dts = 0,
-): { readonly time: number; readonly body: Uint8Array[] } | undefined {
-  if (!before || !after || lastMs === undefined || sameConfig(before, after)) return undefined;
-  const data = sequenceEnds[before.codec];
-  if (!data) return undefined;
-  const time = Math.max(lastMs + 1, Math.min(Math.round(dts / 1000) - 1, lastMs + 19));
-  return { time, body: videoTagBody(before, { trackId: before.id, dts: time * 1000, pts: time * 1000, keyframe: false, data }) };
+): readonly { readonly time: number; readonly body: Uint8Array[] }[] {
+  const data = before && sequenceEnds[before.codec];
+  if (!data || !after || lastMs === undefined || sameConfig(before, after)) return [];
+  const first = Math.max(lastMs + 1, Math.min(Math.round(dts / 1000) - 2, lastMs + 18));
+  return [first, first + 1].map((time) => ({
+    time,
+    body: videoTagBody(before, { trackId: before.id, dts: time * 1000, pts: time * 1000, keyframe: false, data }),
+  }));
 }
 
 function sameConfig(a: VideoTrack, b: VideoTrack): boolean {

@@ -1,7 +1,7 @@
 import { concat } from "../../base/bytes.ts";
 import { metadataBody } from "../../containers/flv/metadata.ts";
 import { flvFormat, flvTracks } from "../../containers/flv/muxer.ts";
-import { audioTagBody, configTagBody, endTagBody, sequenceEndTag, tagTime, videoTagBody } from "../../containers/flv/tag-body.ts";
+import { audioTagBody, configTagBody, endTagBody, sequenceEndTags, tagTime, videoTagBody } from "../../containers/flv/tag-body.ts";
 import type { Format, Muxer } from "../../media/format.ts";
 import type { AudioTrack, Track, VideoTrack } from "../../media/track.ts";
 import { ourChunkSize } from "./connect.ts";
@@ -48,9 +48,9 @@ function createMuxer(tracks: readonly Track[]): Muxer {
     retrack(next, dts) {
       const before = video;
       ({ video, audio } = flvTracks(next));
-      const end = sequenceEndTag(before, video, lastVideo, dts);
+      const ends = sequenceEndTags(before, video, lastVideo, dts);
       header = undefined;
-      return [...(end ? videoMessage(end.time, end.body) : []), ...description(video, audio, lastTime)];
+      return [...ends.flatMap(({ time, body }) => videoMessage(time, body)), ...description(video, audio, lastTime)];
     },
     end() {
       return video ? videoMessage(lastTime, [endTagBody(video)]) : [];
