@@ -173,6 +173,8 @@ export async function startApi({ config = {}, streams = {}, store = memoryStore(
     streams,
     lines,
     stopped,
+    moves,
+    fallbacks,
     reloads,
     port: listener.port,
     /** One request; all requests of one `agent` share a connection. */

@@ -121,6 +121,22 @@ describe("/streams", () => {
     ]);
   });
 
+  it("say what their viewers are shown, and have them moved", async () => {
+    await using api = await startApi({ config });
+    expect((await api.ask(get("/streams/live"))).json).not.toHaveProperty("fallback");
+    api.fallbacks.push({ stream: "live", shows: "slate", offlineSince: 5, liveAgain: false, switch: "seamless" });
+    expect((await api.ask(get("/streams/live"))).json["fallback"]).toEqual({
+      shows: "slate",
+      offlineSince: 5,
+      liveAgain: false,
+      switch: "seamless",
+    });
+    expect((await api.ask(send("POST", "/streams/live/move", { to: "studio-2" }))).status).toBe(204);
+    for (const body of [{}, { to: "" }, { to: 7 }, { to: "a", from: "b" }])
+      expect((await api.ask(send("POST", "/streams/live/move", body))).status, JSON.stringify(body)).toBe(400);
+    expect(api.moves).toEqual(["live to studio-2"]);
+  });
+
   it("get and lose tags while they play", async () => {
     await using api = await startApi({ config, streams: { live: {} } });
     expect((await api.ask(send("POST", "/streams/live/tags", { tags: ["featured", "a/b"] }))).json).toEqual({
