@@ -42,6 +42,13 @@ const without = "this needs a token that holds";
 const spent = "this token has no uses left";
 
 describe("viewTokens", () => {
+  it("asks the store about no configured stream that needs no token: those are watched also while it is away", async () => {
+    await using door = await open({ streams: [hidden] }, [hidden, "live"]);
+    await door.scene.store[Symbol.asyncDispose]();
+    expect(await door.watch("live", door.fresh())).toBe("in");
+    expect(await door.watch(hidden, door.fresh())).toBe("the token cannot be checked now; try again in a moment");
+  });
+
   it("opens a token in the place of a name, or beside the name, and refuses the name itself", async () => {
     await using door = await open();
     const { token } = await door.create();

@@ -47,7 +47,9 @@ export function viewTokens(options: ViewTokensOptions = {}): Policy {
       const past = new Grace();
       const inside = new Map<string, Inside>();
       const onFail = deny("the token cannot be checked now; try again in a moment");
-      owned.use(context.on("PLAY_REWRITE", async ({ asked }) => await streamOf(asked, reader), { onFail }));
+      // A stream of the configuration that needs no token is watched also while the store cannot be asked.
+      const open = (name: string): boolean => context.isConfigured(baseName(name)) && !covers(name);
+      owned.use(context.on("PLAY_REWRITE", async ({ asked }) => (open(asked) ? keep() : await streamOf(asked, reader)), { onFail }));
       owned.use(context.on("USER_NEW", (payload, { mode }) => admitted(payload, mode), { onFail }));
       owned.use(context.on("USER_END", (end) => left(end)));
       owned.use(tokens.onRevoke((record) => record.kind === "view" && void server.recheckTagged(tagOf(record))));
@@ -57,6 +59,7 @@ export function viewTokens(options: ViewTokensOptions = {}): Policy {
 
       async function admitted(payload: Payload<"USER_NEW">, mode: HandlerContext["mode"]): Promise<Verdict> {
         const { stream, host, connector = payload.protocol, recheck, sessionId } = payload;
+        if (open(payload.asked) && open(stream)) return allow();
         const found = await shown(payload, reader);
         if (!found) return covers(stream) ? deny("this needs a token that holds", { denyFor: 0 }) : allow();
         const { record, text } = found;
