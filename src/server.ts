@@ -12,6 +12,7 @@ import { createStreamKeys } from "./access/tokens/stream-keys.ts";
 import { createTokenVerifier } from "./access/tokens/token-verifier.ts";
 import { createStreamTags } from "./access/stream-tags.ts";
 import { createVariableTargets } from "./access/variable-targets.ts";
+import { openKeptSince } from "./access/kept-since.ts";
 import { LiveList } from "./access/live-list.ts";
 import { AccessLog } from "./access/told/access-log.ts";
 import { createControl } from "./api/control.ts";
@@ -137,6 +138,14 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       journal,
     }),
   );
+  const keptSince = opened.use(
+    await openKeptSince({
+      clock,
+      log,
+      store: store.liveStreams,
+      resumes: (base) => configuration.stream(base)?.resume === true,
+    }),
+  );
   const live = opened.use(
     new LiveList({
       clock,
@@ -147,6 +156,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
       setting: () => configuration.settings.liveList,
       isHidden: (base) => configuration.stream(base)?.hidden === true,
       entries: () => configuration.settings.listing,
+      begin: (stream) => keptSince.begin(stream),
     }),
   );
   const code = opened.use(

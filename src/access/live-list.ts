@@ -44,6 +44,8 @@ export type LiveListOptions = {
   /** Read at each look; false: there is no list. */
   readonly setting: () => LiveListSetting | false;
   readonly isHidden: (base: string) => boolean;
+  /** Since when a stream plays that is ready now for the first time; left out: since now. */
+  readonly begin?: (stream: Stream) => number;
   /** What was set for streams by name; another object when something has changed. */
   readonly entries?: () => Readonly<Record<string, ListingEntry>>;
 };
@@ -63,7 +65,7 @@ export class LiveList implements Disposable {
     this.#arrangements = new Arrangements(options.log, () => this.changed());
     this.#listening = options.directory.onEvent(({ kind, stream }) => {
       if (kind === "buffer" || kind === "bandwidth") return;
-      if (stream.state === "ready" && !this.#since.has(stream)) this.#since.set(stream, options.clock.now());
+      if (stream.state === "ready" && !this.#since.has(stream)) this.#since.set(stream, options.begin?.(stream) ?? options.clock.now());
       this.#run(this.#listeners);
       if (kind !== "opened") this.#run(this.#ofName.get(stream.name) ?? []);
     });

@@ -90,6 +90,7 @@ const nouns: Readonly<Record<string, string>> = {
   operator_token: "tokens to push and to watch",
   outbox: "notifications",
   open_session: "sessions without their end",
+  live_stream: "streams that play",
 };
 
 function wordsOf(counts: Counts): string {

@@ -48,6 +48,7 @@ export const columns = {
     error: "text",
   },
   open_session: { id: "text", value: "json" },
+  live_stream: { name: "text", since: "integer" },
 } as const satisfies { readonly [T in TableName]: Readonly<Record<keyof Tables[T], ColumnKind>> };
 
 export const tableNames = Object.keys(columns) as TableName[];

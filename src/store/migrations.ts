@@ -69,6 +69,10 @@ const migrations: readonly Migration[] = [
       ) ${keyedTable}`,
     ],
   },
+  {
+    name: "live_stream",
+    statements: ({ key, integer, keyedTable }) => [`CREATE TABLE live_stream (name ${key} PRIMARY KEY, since ${integer} NOT NULL) ${keyedTable}`],
+  },
 ];
 
 /** Brings the tables to the newest form, each step in a transaction of its own. Rejects with "config.invalid" if they are of a newer Sluice. */

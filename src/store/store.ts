@@ -1,3 +1,4 @@
+import type { SinceStore } from "../access/kept-since.ts";
 import type { SessionJournal } from "../access/told/session-journal.ts";
 import type { Log } from "../base/log.ts";
 import type { LetterStore } from "../triggers/delivery/letter.ts";
@@ -6,6 +7,7 @@ import { type ConfigChanges, configChangesIn } from "./config-changes.ts";
 import type { Database } from "./database.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lettersIn } from "./letters.ts";
+import { liveStreamsIn } from "./live-streams.ts";
 import { migrate } from "./migrations.ts";
 import { openSessionsIn } from "./open-sessions.ts";
 import { operatorTokensIn } from "./operator-tokens.ts";
@@ -22,6 +24,8 @@ export interface Store extends AsyncDisposable {
   readonly tokens: TokenBook;
   /** Sessions whose end was not told. */
   readonly openSessions: SessionJournal;
+  /** Since when streams play. */
+  readonly liveStreams: SinceStore;
   /** The API's bearer tokens. */
   readonly apiTokens: ApiTokenStore;
 }
@@ -44,6 +48,7 @@ export async function openStore(place: string, { now = Date.now, log }: StoreOpt
   return {
     letters: lettersIn(reader, commit),
     openSessions: openSessionsIn(reader, commit),
+    liveStreams: liveStreamsIn(reader, commit),
     tokens: operatorTokensIn(reader, commit, now),
     apiTokens: apiTokensIn(reader, commit),
     configChanges: configChangesIn(reader, commit, now),

@@ -32,6 +32,11 @@ export type Tables = {
     /** JSON. */
     value: string;
   };
+  live_stream: {
+    name: string;
+    /** Unix milliseconds. */
+    since: number;
+  };
   api_token: {
     id: string;
     name: string;

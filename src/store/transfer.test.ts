@@ -51,6 +51,7 @@ async function fill(place: string): Promise<string> {
   await store.letters.update(1, { attempts: 500, nextAt: 7, state: "dead", error: "status 500" });
   await store.letters.remove(4);
   await store.openSessions.write([{ id: "s1", value: "{}" }]);
+  await store.liveStreams.write("live+a", 1_800_000_000_002);
   return token;
 }
 
@@ -77,12 +78,14 @@ onEachStore("an export", ({ place }) => {
       operator_token: 2,
       outbox: 3,
       open_session: 1,
+      live_stream: 1,
     });
     const middle = directory();
     await importStore(middle, text);
     expect(await exported(middle)).toBe(text);
     const back = await place();
-    expect(await importStore(back, text)).toEqual({ config_change: 3, api_token: 1, operator_token: 2, outbox: 3, open_session: 1 });
+    const counts = { config_change: 3, api_token: 1, operator_token: 2, outbox: 3, open_session: 1, live_stream: 1 };
+    expect(await importStore(back, text)).toEqual(counts);
     expect(await exported(back)).toBe(text);
 
     await using store = await openStore(back);
@@ -106,6 +109,7 @@ onEachStore("an export", ({ place }) => {
       operator_token: 0,
       outbox: 0,
       open_session: 0,
+      live_stream: 0,
     });
     expect(await exported(from)).toBe(text);
 
@@ -121,6 +125,7 @@ onEachStore("an export", ({ place }) => {
       operator_token: 2,
       outbox: 3,
       open_session: 1,
+      live_stream: 1,
     });
     await using store = await openStore(to);
     expect((await store.configChanges.read()).get("defaultStream")).toBe("mine");
