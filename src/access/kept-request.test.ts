@@ -10,6 +10,7 @@ query["name"] = 'quote " and line\nbreak, ümlaut, 漢, \ud800';
 const request: AskedWith = {
   stream: "live",
   protocol: "HLS",
+  url: "http://127.0.0.1/hls/live/index.m3u8?tkn=t1",
   query,
   cookies: { tkn: "t1" },
   headers: { "user-agent": "hls.js", cookie: "tkn=t1", "x-forwarded-for": "192.0.2.1", "x-own": "" },
@@ -23,6 +24,19 @@ describe("a request that is kept", () => {
     expect({ ...kept.cookies }).toEqual(request.cookies);
     expect(Object.entries(kept.query)).toEqual(Object.entries(query));
     expect(Object.getPrototypeOf(kept.query)).toBe(null);
+  });
+
+  it("has its parameters from its URL where these are the same", () => {
+    for (const [url, given] of [
+      ["http://a/hls/live/index.m3u8?tkn=t1&a=%20b&tkn=t2", { tkn: "t1", a: " b" }],
+      ["http://a/hls/live/index.m3u8?tkn=t1", { tkn: "from the path" }],
+      ["http://a/hls/live/index.m3u8?tkn=t1", {}],
+      ["http://a/hls/live/index.m3u8", { tkn: "t1" }],
+      ["rtmp://a/live/key", {}],
+    ] as const) {
+      const kept = new KeptRequests().keep({ ...request, url, query: given, cookies: {}, headers: {} });
+      expect([{ ...kept.query }, { ...kept.cookies }, { ...kept.headers }]).toEqual([given, {}, {}]);
+    }
   });
 
   it("is kept as it is when it was kept before", () => {

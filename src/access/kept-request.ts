@@ -2,9 +2,11 @@ import type { TlsDetails } from "../base/tls-details.ts";
 import type { AccessRequest } from "../sessions/access-request.ts";
 
 /** What a question about a viewer needs of a request. */
-export type AskedWith = Pick<AccessRequest, "stream" | "protocol" | "query" | "headers" | "cookies" | "tls">;
+export type AskedWith = Pick<AccessRequest, "stream" | "protocol" | "url" | "query" | "headers" | "cookies" | "tls">;
 
 type Texts = Readonly<Record<string, string>>;
+type Pair = readonly [name: string, value: string];
+type Pairs = readonly Pair[];
 
 /** Sets of headers that are kept once for all who send the same. */
 const mostShared = 1_000;
@@ -19,32 +21,36 @@ const own: ReadonlySet<string> = new Set(
 class KeptRequest implements AskedWith {
   readonly stream: string;
   readonly protocol: string;
+  readonly url: string;
   readonly tls?: TlsDetails;
-  readonly #query: string;
-  readonly #cookies: string;
+  /** Headers as many others have them. */
   readonly #shared: string;
+  /** Its own headers, its cookies, and its query if that does not stand in the URL. */
   readonly #own: string;
 
-  constructor({ stream, protocol, tls, query, cookies }: AskedWith, headers: { readonly shared: string; readonly own: string }) {
+  constructor({ stream, protocol, url, tls }: AskedWith, shared: string, own: string) {
     this.stream = stream;
     this.protocol = protocol;
+    this.url = url;
     if (tls) this.tls = tls;
-    this.#query = packed(query);
-    this.#cookies = packed(cookies);
-    this.#shared = headers.shared;
-    this.#own = headers.own;
+    this.#shared = shared;
+    this.#own = own;
   }
 
   get query(): Texts {
-    return texts(this.#query);
+    return texts(this.#texts[2] ?? pairsOf(this.url));
   }
 
   get cookies(): Texts {
-    return texts(this.#cookies);
+    return texts(this.#texts[1] ?? []);
   }
 
   get headers(): Texts {
-    return texts(this.#shared, this.#own);
+    return texts([...(JSON.parse(this.#shared) as Pairs), ...(this.#texts[0] ?? [])]);
+  }
+
+  get #texts(): readonly (Pairs | undefined)[] {
+    return this.#own === "" ? [] : (JSON.parse(this.#own) as readonly Pairs[]);
   }
 }
 
@@ -55,10 +61,14 @@ export class KeptRequests {
   /** The same request, without what no later question needs: the connection, for one. */
   keep(request: AskedWith): AskedWith {
     if (request instanceof KeptRequest) return request;
-    const shared: [string, string][] = [];
-    const others: [string, string][] = [];
+    const shared: Pair[] = [];
+    const others: Pair[] = [];
     for (const pair of Object.entries(request.headers)) (own.has(pair[0]) ? others : shared).push(pair);
-    return new KeptRequest(request, { shared: this.#once(packed(shared)), own: packed(others) });
+    const kept: Pairs[] = [others, Object.entries(request.cookies)];
+    const query = Object.entries(request.query);
+    if (!isSame(texts(pairsOf(request.url)), query)) kept.push(query);
+    const text = kept.every(({ length }) => length === 0) && kept.length === 2 ? "" : JSON.stringify(kept);
+    return new KeptRequest(request, this.#once(JSON.stringify(shared)), text);
   }
 
   #once(text: string): string {
@@ -70,16 +80,19 @@ export class KeptRequests {
   }
 }
 
-const nothing = "[]";
-
-/** Names are the client's: `__proto__` must stay a name like any other, so pairs are kept and no object. */
-function packed(of: Texts | readonly [string, string][]): string {
-  const pairs = Array.isArray(of) ? of : Object.entries(of);
-  return pairs.length === 0 ? nothing : JSON.stringify(pairs);
+/** The parameters of a URL, as they are read from a request. */
+function pairsOf(url: string): Pairs {
+  const query = url.indexOf("?");
+  return query < 0 ? [] : [...new URLSearchParams(url.slice(query))];
 }
 
-function texts(...parts: readonly string[]): Texts {
+function isSame(one: Texts, other: Pairs): boolean {
+  return Object.keys(one).length === other.length && other.every(([name, value]) => one[name] === value);
+}
+
+/** The first of several values of one name counts. Names are the client's: `__proto__` must stay a name like any other. */
+function texts(pairs: Pairs): Texts {
   const made = Object.create(null) as Record<string, string>;
-  for (const part of parts) for (const [name, value] of JSON.parse(part) as [string, string][]) made[name] = value;
+  for (const [name, value] of pairs) made[name] ??= value;
   return made;
 }

@@ -109,7 +109,7 @@ export class Entry {
   aliases: readonly string[] = none;
   lastingAlias: string | undefined;
   roamingKey: string | undefined;
-  /** Monotonic ms of the answer that it lives by. */
+  /** Monotonic ms of the answer that it lives by; said when others live by it, too. */
   answeredAt = 0;
   /** That answer, when others live by it, too. */
   grant: Grant | undefined;

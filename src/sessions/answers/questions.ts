@@ -298,7 +298,6 @@ export class Questions {
     const now = this.#now;
     if (user !== undefined || tags.length > 0) outcomes.changed(entry);
     const life = lifeOfYes(verdict, held?.at ?? now, { now, unix: clock.now() }, log, entry);
-    entry.answeredAt = life.at;
     entry.plan({ goodUntil: life.until, endsAt: life.endsAt, renewAt: life.renewAt, recheckAt: life.recheckAt });
     if (user !== undefined && user !== entry.user) places.move(entry, user);
     for (const tag of tags) {
@@ -306,7 +305,10 @@ export class Questions {
     }
     living.roam(entry, roams ? naming.roamingId(entry.newest) : undefined);
     const grant = held ?? this.#grants.keep(entry.newest, verdict, life);
-    if (grant) this.#grants.hold(grant, entry.id);
+    if (grant) {
+      entry.answeredAt = life.at;
+      this.#grants.hold(grant, entry.id);
+    }
     if (entry.grant && entry.grant !== grant) this.#grants.release(entry.grant, entry.id);
     entry.grant = grant;
   }
