@@ -215,7 +215,9 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   opened.defer(() => gate.close());
   opened.use(new AccessLog({ clock, log, sessions, setting: () => configuration.settings.accesslog }));
   opened.use(sessions);
-  const events = opened.use(new EventFeed({ clock, directory, sessions, decisions, limits, fallbacks: gate.programs, log, tagsOf: streamTags.tagsOf }));
+  const events = opened.use(
+    new EventFeed({ clock, directory, sessions, decisions, limits, fallbacks: gate.programs, log, tagsOf: streamTags.tagsOf }),
+  );
   await outbox.start();
   await gate.recover();
 

@@ -71,7 +71,9 @@ const migrations: readonly Migration[] = [
   },
   {
     name: "live_stream",
-    statements: ({ key, integer, keyedTable }) => [`CREATE TABLE live_stream (name ${key} PRIMARY KEY, since ${integer} NOT NULL) ${keyedTable}`],
+    statements: ({ key, integer, keyedTable }) => [
+      `CREATE TABLE live_stream (name ${key} PRIMARY KEY, since ${integer} NOT NULL) ${keyedTable}`,
+    ],
   },
 ];
 
