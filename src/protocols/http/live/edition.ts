@@ -12,7 +12,10 @@ export type Edition = {
 
 export function editionOf(entries: ReadonlyMap<string, string>, ordered = false): Edition {
   const json = Buffer.from(`{"streams":[${[...entries.values()].join(",")}]}\n`);
-  return { mark: createHash("sha256").update(json).digest("base64url").slice(0, 22), json, entries, ordered };
+  const hash = createHash("sha256").update(json);
+  // Readers of the events do not have the order of the names as long as nobody needs one: the change itself is news to them.
+  if (ordered) hash.update("ordered");
+  return { mark: hash.digest("base64url").slice(0, 22), json, entries, ordered };
 }
 
 /** The whole list as an event. */
@@ -34,7 +37,8 @@ export function deltaEvents(before: Edition, after: Edition): Uint8Array {
   const names = [...after.entries.keys()];
   const left = [...before.entries.keys()].filter((name) => after.entries.has(name));
   const heard = [...left, ...names.filter((name) => !before.entries.has(name))];
-  if ((before.ordered || after.ordered) && names.some((name, at) => name !== heard[at])) events.push(["order", JSON.stringify({ names })]);
+  const isNews = before.ordered !== after.ordered || (after.ordered && names.some((name, at) => name !== heard[at]));
+  if (isNews) events.push(["order", JSON.stringify({ names })]);
   const texts = events.map(([event, data], at) => {
     const id = at === events.length - 1 ? `id: ${after.mark}\n` : "";
     return `event: ${event}\n${id}data: ${data}\n\n`;
