@@ -1,3 +1,4 @@
+import type { Arranged, Arrangement } from "./access/live-arrangement.ts";
 import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { messageOf, SluiceError } from "./base/errors.ts";
@@ -76,7 +77,8 @@ export async function startReceiverService(loaded: LoadedConfiguration, options:
       "a MistServer has no limits to add to (viewerLimit, bandwidthLimit); a handler may answer allow({ user, limits })",
     );
   };
-  const noList = (): never => {
+  const noList = ({ isListed: _nothingToHide, ...arrangement }: Arrangement): Arranged => {
+    if (Object.keys(arrangement).length === 0) return { changed: () => {}, [Symbol.dispose]: () => {} };
     throw new SluiceError("config.invalid", "a MistServer has no public list to arrange (liveDirectory)");
   };
   opened.use(

@@ -42,6 +42,17 @@ const without = "this needs a token that holds";
 const spent = "this token has no uses left";
 
 describe("viewTokens", () => {
+  it("keeps the streams out of the public list, as their names are nobody's business, unless it is told to list them", async () => {
+    const listed = async (options: ViewTokensOptions) => {
+      await using door = await open(options);
+      const stream = { name: hidden } as Parameters<NonNullable<(typeof door.scene.arrangements)[number]["isListed"]>>[0];
+      const all = (name: string): boolean => door.scene.arrangements.every(({ isListed }) => isListed?.({ ...stream, name }) ?? true);
+      return { hidden: all(hidden), other: all("other") };
+    };
+    expect(await listed({ streams: [hidden] })).toEqual({ hidden: false, other: true });
+    expect(await listed({ streams: [hidden], listed: true })).toEqual({ hidden: true, other: true });
+  });
+
   it("asks the store about no configured stream that needs no token: those are watched also while it is away", async () => {
     await using door = await open({ streams: [hidden] }, [hidden, "live"]);
     await door.scene.store[Symbol.asyncDispose]();

@@ -21,6 +21,8 @@ const leastOwnToken = 16;
 const schema = z.strictObject({
   /** Streams that are watched with a token only. Left out: all. */
   streams: streamList.optional(),
+  /** True: the streams stay in the public list, `/live.json`, with their names. Left out: they are not listed. */
+  listed: z.boolean("true or false").optional(),
   /** Who was in may come back within this without another use, where the token does not say. Left out: 30 s. */
   grace: duration.optional(),
   /** Secrets that signed tokens are signed with, by name: the first signs, all are taken. Left out: there are no signed tokens. */
@@ -35,7 +37,7 @@ export type ViewTokensOptions = z.input<typeof schema>;
  * Tokens are made over the API and by `sluice token view create`.
  */
 export function viewTokens(options: ViewTokensOptions = {}): Policy {
-  const { streams, grace = "30s", keys = {} } = checkedOptions("viewTokens", schema, options);
+  const { streams, listed = false, grace = "30s", keys = {} } = checkedOptions("viewTokens", schema, options);
   const covers = namePatterns(streams);
   return {
     name: "viewTokens",
@@ -52,6 +54,7 @@ export function viewTokens(options: ViewTokensOptions = {}): Policy {
       owned.use(context.on("PLAY_REWRITE", async ({ asked }) => (open(asked) ? keep() : await streamOf(asked, reader)), { onFail }));
       owned.use(context.on("USER_NEW", (payload, { mode }) => admitted(payload, mode), { onFail }));
       owned.use(context.on("USER_END", (end) => left(end)));
+      if (!listed) owned.use(context.liveList.arrange({ isListed: ({ name }) => !covers(name) }));
       owned.use(tokens.onRevoke((record) => record.kind === "view" && void server.recheckTagged(tagOf(record))));
       const listener = server.onRefused?.((sessionId) => refused(sessionId));
       if (listener) owned.use(listener);

@@ -68,6 +68,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "operator-code.ts": { may: ["base", "config", "policies"], types: ["triggers"] },
   "receiver-service.ts": {
     may: ["base", "config", "receiver", "store", "triggers", "host/clock.ts", "host/log.ts", "operator-code.ts"],
+    types: ["access"],
     node: "*",
   },
   "connectors.ts": { may: ["base", "config"], types: ["host", "protocols/protocol.ts", "triggers"] },

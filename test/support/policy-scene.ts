@@ -7,6 +7,7 @@ import { ActivePolicies } from "../../src/policies/active.ts";
 import type { Policy } from "../../src/policies/policy.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import type { Stream } from "../../src/streams/stream.ts";
+import type { Arrangement } from "../../src/access/live-arrangement.ts";
 import { GateBench } from "./gate-bench.ts";
 
 /** Policies at the real gate, with the real store on disk; time stands still. */
@@ -14,6 +15,8 @@ export class PolicyScene implements AsyncDisposable {
   readonly bench: GateBench;
   readonly store: Store;
   readonly policies: ActivePolicies;
+  /** What policies say about the public list. */
+  readonly arrangements: Arrangement[] = [];
   readonly #folder: string;
 
   constructor(bench: GateBench, store: Store, folder: string) {
@@ -28,7 +31,12 @@ export class PolicyScene implements AsyncDisposable {
       server,
       tokens: store.tokens,
       limits: { add: () => ({ [Symbol.dispose]: () => {} }) },
-      liveList: { arrange: () => ({ changed: () => {}, [Symbol.dispose]: () => {} }) },
+      liveList: {
+        arrange: (arrangement) => {
+          this.arrangements.push(arrangement);
+          return { changed: () => {}, [Symbol.dispose]: () => void this.arrangements.splice(this.arrangements.indexOf(arrangement), 1) };
+        },
+      },
       isConfigured: (name) => bench.streams[name] !== undefined,
       clock,
       log,
