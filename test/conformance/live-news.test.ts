@@ -173,7 +173,7 @@ describe("news of a running server", () => {
     await before.until(({ event }) => event === "snapshot");
     using after = await readEvents(`http://127.0.0.1:${second.ports.api}/api/v1/events`, { "Last-Event-ID": before.lastId() });
     const snapshot = await after.until(({ event }) => event === "snapshot");
-    expect(Object.keys(JSON.parse(snapshot.data) as object)).toEqual(["streams", "sessions", "decisions", "limits", "log"]);
+    expect(Object.keys(JSON.parse(snapshot.data) as object)).toEqual(["streams", "sessions", "decisions", "limits", "fallbacks", "log"]);
   });
 
   it("/api/v1/events tells of each decision and of limits that are reached, and shows no token", async () => {
