@@ -99,6 +99,26 @@ describe("a file as a stream", () => {
     expect(film.given).toBe(after);
   });
 
+  it("says nothing of a file that the end of the stream has closed while it was measured, and says what else went wrong", async () => {
+    const hub = createTestHub();
+    for (const ends of [true, false]) {
+      const film = new Film(60);
+      const closing = Promise.withResolvers<never>();
+      film.read = async function* (): AsyncGenerator<Packet> {
+        yield tinyPacket(1, 0, true);
+        await closing.promise;
+      };
+      const stream = hub.directory.open("film", film, "a film");
+      await hub.clock.advance(100);
+      if (ends) await hub.directory.end(stream.name, { code: "CLEAN_CONTROLLER_REQ", text: "the server ends" });
+      closing.reject(new Error("Input has been disposed."));
+      await hub.clock.advance(100);
+      expect(hub.lines.filter((line) => line.includes("disposed"))).toEqual(
+        ends ? [] : ["WARN the file's beginning could not be measured: Input has been disposed."],
+      );
+    }
+  });
+
   it("is cut into fragments at keyframes, read when asked for and kept a while", async () => {
     const hub = createTestHub();
     const film = new Film(7);

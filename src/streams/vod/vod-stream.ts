@@ -135,6 +135,8 @@ export class VodStream implements Stream {
         count.bFrames ||= packet.pts !== packet.dts;
       }
     } catch (error) {
+      // The end of the stream has closed the file while it was read.
+      if (this.#state !== "ready") return;
       this.#context.log.write("WARN", `the file's beginning could not be measured: ${messageOf(error)}`, { stream: this.name });
     }
     for (const [id, { bytes, frames, last, bFrames }] of counts) {
