@@ -136,9 +136,9 @@ describe("weak points of MistServer's API and HTTP answers", () => {
       await sluice.api({ stop_sessid: "nobody" });
       await sluice.api({ invalidate_sessions: "nobody" });
       const lines = async (): Promise<string> => JSON.stringify((await sluice.api({ log: true })).log);
-      await vi.waitFor(async () => expect(await lines()).toMatch(/0 sessions were asked about again/), { timeout: 5_000 });
-      expect(await lines()).toMatch(/1 sessions were ended/);
-      expect(await lines()).toMatch(/0 sessions were ended/);
+      await vi.waitFor(async () => expect(await lines()).toMatch(/Sessions asked about again through the API: 0/), { timeout: 5_000 });
+      expect(await lines()).toMatch(/Sessions ended through the API: 1/);
+      expect(await lines()).toMatch(/Sessions ended through the API: 0/);
     });
   });
 

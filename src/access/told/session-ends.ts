@@ -114,7 +114,7 @@ export class SessionEnds implements Disposable {
       } else removed.push(this.#remove(id));
     }
     await Promise.all(removed);
-    if (left.length > 0) log.write("INFO", `An earlier run left ${left.length} sessions without their end`);
+    if (left.length > 0) log.write("INFO", `Sessions that an earlier run left without an end, told now: ${left.length}`);
   }
 
   /** Once a second: writes what has changed of a tenth of the sessions. */

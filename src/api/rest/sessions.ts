@@ -155,7 +155,7 @@ function manyRoutes({ sessions, log }: ApiParts): readonly Route[] {
       example: { sessions: 2 },
       run({ body: { reason: why = byCommand, ...lists } }) {
         const count = sessions.stop(pickOf(lists), why);
-        log.write("INFO", `${count} sessions were ended through the API`);
+        log.write("INFO", `Sessions ended through the API: ${count}`);
         return { body: { sessions: count } };
       },
     }),
@@ -172,7 +172,7 @@ function manyRoutes({ sessions, log }: ApiParts): readonly Route[] {
       example: { sessions: 40 },
       async run({ body: { reason: _reason, ...lists } }) {
         const count = await sessions.invalidate(pickOf(lists));
-        log.write("INFO", `${count} sessions were asked about again through the API`);
+        log.write("INFO", `Sessions asked about again through the API: ${count}`);
         return { body: { sessions: count } };
       },
     }),
@@ -271,7 +271,8 @@ function viewOf({
   tags,
   user,
 }: SessionView) {
-  const tokenHash = token === "" ? "" : createHash("sha256").update(token).digest("hex").slice(0, 16);
+  // A publisher's session goes by the number of its connection, which is no token.
+  const tokenHash = token === "" || type === "input" ? "" : createHash("sha256").update(token).digest("hex").slice(0, 16);
   const counts = { startedAt, seconds, positionMs, up, down, upPerSecond, downPerSecond };
   return { id, type, state, stream, protocol, address: host, user, tokenHash, tags, ...counts };
 }

@@ -66,7 +66,7 @@ function invalidate({ sessions, log }: ApiParts, what: "streams" | "ids", value:
   if (wanted.length === 0) return;
   // Handlers may take seconds; the answer does not wait for theirs.
   sessions.invalidate({ [what]: wanted }).then(
-    (count) => log.write("INFO", `${count} sessions were asked about again through the API`),
+    (count) => log.write("INFO", `Sessions asked about again through the API: ${count}`),
     (error: unknown) => log.write("ERROR", `Sessions could not be asked about again: ${messageOf(error)}`),
   );
 }
@@ -92,7 +92,7 @@ function tagCall(name: string, how: "tag" | "untag"): Call {
 
 function stop({ sessions, log }: ApiParts, pick: (session: SessionView) => boolean): void {
   const count = sessions.stop(pick, reason);
-  log.write("INFO", `${count} sessions were ended through the API`);
+  log.write("INFO", `Sessions ended through the API: ${count}`);
 }
 
 type Rule = (session: SessionView) => boolean;
