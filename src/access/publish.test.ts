@@ -72,6 +72,19 @@ describe("a publisher", () => {
     expect(await admission.value.stream.closed).toEqual({ code: "CLEAN_CONTROLLER_REQ", text: "stopped by the operator" });
   });
 
+  it("stands in the log with its beginning and its end under the final name, and its key does not", async () => {
+    bench.on("PUSH_REWRITE", () => "live+a");
+    const admission = await bench.gate.publish(bench.push("secret-key"));
+    admission.ends({ code: "FORMAT_SPECIFIC", text: "secret-key sent bad bytes" });
+    admission[Symbol.dispose]();
+    admission[Symbol.dispose]();
+    expect(bench.logged.filter((line) => /pushed|secret/.test(line))).toEqual([
+      "INFO pushed over RTMP from 127.0.0.1",
+      "INFO no longer pushed over RTMP from 127.0.0.1: (hidden) sent bad bytes",
+    ]);
+    await admission.value.close(left);
+  });
+
   it.each([
     ["a name", "live+a", "live+a"],
     ["a name with variables", "live+a?x=1", "live+a"],

@@ -158,6 +158,7 @@ export class Publish {
     const { triggers, lookup } = this.#options;
     const source = await this.#source(name, trace);
     const rule = parsePushSource(source);
+    trace.withoutPassword = !rule?.password;
     if (!rule || rule.internal) throw new SluiceError("access.denied", "This stream takes no pushes.");
     if (rule.keysOnly) throw new SluiceError("access.denied", "This stream takes only pushes with a stream key or a token.");
     const known = rule.password !== "" && samePassword(request.password ?? "", rule.password);
@@ -182,6 +183,7 @@ export class Publish {
   #sourceWithPass(name: StreamName, trace: Trace): string {
     const running = this.#runningSource(name);
     const rule = parsePushSource(running ?? keySource);
+    trace.withoutPassword = !rule?.password;
     if (!rule || rule.internal) throw new SluiceError("access.denied", "This stream takes no pushes.");
     trace.add("source", "takes the push");
     return running ?? keySource;
@@ -250,11 +252,16 @@ export class Publish {
     const running = pass && this.#passes.entered(session.sessionId, pass);
     const onEnded = (): void => void writer.close({ code: "CLEAN_CONTROLLER_REQ", text: messageOf(session.signal.reason) });
     session.signal.addEventListener("abort", onEnded, { once: true });
-    const { clock, triggers } = this.#options;
+    const { clock, triggers, log } = this.#options;
     const { protocol, lasting = false } = request;
-    const output = new Output({ clock, triggers, connection, stream: writer.stream.name, host, protocol, lasting });
+    const stream = writer.stream.name;
+    const output = new Output({ clock, triggers, connection, stream, host, protocol, lasting });
+    log.write("INFO", `pushed over ${protocol} from ${host}`, { stream });
+    let over = false;
     const closer: Disposable = {
       [Symbol.dispose]: () => {
+        if (!over) log.write("INFO", `no longer pushed over ${protocol} from ${host}: ${hideKey(output.reason.text, request)}`, { stream });
+        over = true;
         connection.release(closer);
         running?.[Symbol.dispose]();
         output.close();
@@ -326,7 +333,12 @@ function lastPart(url: string): string {
 
 /** The error without the key, should a handler have put that into its reason. */
 function withoutKey(error: unknown, request: AccessRequest): unknown {
-  const key = withoutQuery(request.stream);
-  if (!isSluiceError(error) || key.length < 6 || !error.message.includes(key)) return error;
-  return new SluiceError(error.code, error.message.replaceAll(key, "(hidden)"));
+  if (!isSluiceError(error)) return error;
+  const words = hideKey(error.message, request);
+  return words === error.message ? error : new SluiceError(error.code, words);
+}
+
+function hideKey(text: string, { stream }: AccessRequest): string {
+  const key = withoutQuery(stream);
+  return key.length < 6 ? text : text.replaceAll(key, "(hidden)");
 }

@@ -56,6 +56,11 @@ export class Output {
     if (triggers.wants("CONN_STOP", stream)) connection.tell(() => triggers.fire("CONN_STOP", { stream, host, protocol }));
   }
 
+  /** Why it has ended; while it goes on, what it is when nobody says more. */
+  get reason(): ExitReason {
+    return this.#reason ?? peerGone;
+  }
+
   /** The admission is over. As in MistServer, OUTPUT_END comes after the connection's CONN_CLOSE. */
   close(): void {
     const { connection, triggers, stream, lasting, clock } = this.#options;
@@ -68,7 +73,7 @@ export class Output {
 
   #endPayload(endedAt: number): Payload<"OUTPUT_END"> {
     const { stream, protocol } = this.#options;
-    const { code, text } = this.#reason ?? peerGone;
+    const { code, text } = this.reason;
     const sent = this.#first >= 0;
     const [first, last] = [Math.round(this.#first), Math.round(this.#last)];
     return {
