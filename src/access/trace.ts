@@ -13,6 +13,9 @@ export type TraceStep = {
   readonly call?: string;
 };
 
+/** Rewrites that are a push's yes: who gives it a name has let it in. Others only say what it is. */
+const letsIn: ReadonlySet<string> = new Set(["RTMP_PUSH_REWRITE", "PUSH_REWRITE"]);
+
 const mostSteps = 32;
 /** Characters of one step's text. */
 const mostText = 400;
@@ -20,6 +23,8 @@ const mostText = 400;
 /** The steps of one decision, kept until it has ended. */
 export class Trace {
   readonly steps: TraceStep[] = [];
+  /** True once it is known that the source of the push has no password: what was sent as one is none, and may be shown. */
+  withoutPassword = false;
   readonly #yes: string[] = [];
   #no = "";
   readonly #clock: Clock;
@@ -65,7 +70,7 @@ export class Trace {
       this.#push({ step: trigger, ms: 0, text, ...call });
     }
     this.#last = this.#clock.monotonic();
-    if (decision?.kind === "allow") this.yes(ruleOf(trigger, handlers, decision));
+    if (decision?.kind === "allow" || (decision?.kind === "rewrite" && letsIn.has(trigger))) this.yes(ruleOf(trigger, handlers, decision));
     if (decision?.kind === "deny") this.no(ruleOf(trigger, handlers, decision));
   };
 

@@ -2,7 +2,7 @@ import { exportJWK, generateSecret, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { settle } from "../../../test/support/fake-clock.ts";
 import { GateBench } from "../../../test/support/gate-bench.ts";
-import { allow, deny } from "../../base/decision.ts";
+import { allow, deny, rewrite } from "../../base/decision.ts";
 import type { SluiceError } from "../../base/errors.ts";
 import type { AccessRequest } from "../../sessions/access-request.ts";
 import type { DecisionRecord } from "../decisions.ts";
@@ -22,6 +22,30 @@ const refused = (request: AccessRequest, door: "play" | "publish" = "play"): Pro
     () => expect.fail("it was let in"),
     (error: unknown) => error as SluiceError,
   );
+
+describe("why a push", () => {
+  const password = "Passw0rd";
+  const push = (name = "live") => bench.push(name, { password });
+
+  it("was let in: the handler that gave it its name has decided, and not one that only said what it is", async () => {
+    bench.on("PUSH_REWRITE", () => rewrite("live"));
+    bench.on("STREAM_SOURCE", () => rewrite("push://"));
+    const admission = await bench.gate.publish(push("some-key"));
+    expect(last()).toMatchObject({ kind: "publish", result: "allow", rule: "PUSH_REWRITE function #1", stream: "live" });
+    admission[Symbol.dispose]();
+  });
+
+  it.each([
+    ["push://", "not Passw0rd"],
+    ["push://@Passw0rd", "not (hidden)"],
+    ["push://@another1", "The password is wrong."],
+  ])("was refused to %s: what was sent as a password is hidden only where there is one", async (source, reason) => {
+    bench.streams["live"] = { source };
+    bench.on("STREAM_PUSH", deny("not Passw0rd"));
+    await refused(push(), "publish");
+    expect(last()).toMatchObject({ kind: "publish", result: "deny", reason });
+  });
+});
 
 describe("why a viewer", () => {
   it("was refused: who was asked, the words, the time, and the number that it was shown, in the log, too", async () => {

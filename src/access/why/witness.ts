@@ -124,7 +124,7 @@ function factsOf(seen: Seen, result: DecisionFacts["result"], reason: string): D
     stream,
     user,
     token,
-    secrets: [request.stream, ...(request.password === undefined ? [] : [request.password])],
+    secrets: [request.stream, ...(request.password === undefined || trace.withoutPassword ? [] : [request.password])],
     steps: trace.steps,
   };
 }

@@ -9,7 +9,7 @@ const tcp = {
   localAddress: "127.0.0.1",
   localPort: 1935,
 } as TcpConnection;
-const streamOf = (name: string): string => accessRequest(tcp, readConnect({ app: "live" }), name).stream;
+const streamOf = (name: string): string => accessRequest(tcp, readConnect({ app: "live" }), name, "play").stream;
 
 describe("the stream name", () => {
   it.each([
@@ -24,7 +24,15 @@ describe("the stream name", () => {
   });
 
   it("keeps the URL for triggers as it was sent", () => {
-    const { url } = accessRequest(tcp, readConnect({ app: "play", tcUrl: "rtmp://example.test/play" }), "mp4:live?tkn=a");
+    const { url } = accessRequest(tcp, readConnect({ app: "play", tcUrl: "rtmp://example.test/play" }), "mp4:live?tkn=a", "play");
     expect(url).toBe("rtmp://example.test/play/mp4:live?tkn=a");
+  });
+});
+
+describe("the application", () => {
+  it("is the password of a publisher, and none of a player: there it is no secret", () => {
+    const request = (kind: "publish" | "play") => accessRequest(tcp, readConnect({ app: "secret?a=b" }), "live", kind);
+    expect(request("publish").password).toBe("secret");
+    expect(request("play")).not.toHaveProperty("password");
   });
 });

@@ -28,12 +28,12 @@ export function readConnect(object: Readonly<Record<string, unknown>>): ConnectI
 }
 
 /**
- * Everything that a decision about `name` may be based on. `name` is the stream name of `publish` or `play` as sent, with
+ * Everything that a decision about `name` may be based on, to publish it or to play it. `name` is the stream name of `publish` or `play` as sent, with
  * its query. As MistServer has it: the URL is `tcUrl`, a slash and the name; the name ends at `?` or at the first slash;
- * the application is the password of a publisher. What Flash writes before a name to say what kind of file it is
+ * the application is the password of a publisher, and nothing of a player. What Flash writes before a name to say what kind of file it is
  * (`flv:live`, `mp4:live`) is no part of it.
  */
-export function accessRequest(tcp: TcpConnection, connect: ConnectInfo, name: string): AccessRequest {
+export function accessRequest(tcp: TcpConnection, connect: ConnectInfo, name: string, kind: "publish" | "play"): AccessRequest {
   const [app, appQuery] = splitQuery(connect.app);
   const [, urlQuery] = splitQuery(connect.tcUrl);
   const [path, nameQuery] = splitQuery(name);
@@ -47,7 +47,7 @@ export function accessRequest(tcp: TcpConnection, connect: ConnectInfo, name: st
     query: Object.fromEntries([appQuery, urlQuery, nameQuery].flatMap(parsePairs)),
     headers: connect.headers,
     cookies: {},
-    password: app,
+    ...(kind === "publish" && { password: app }),
     connection: tcp,
     carriesToken: false,
     lasting: true,

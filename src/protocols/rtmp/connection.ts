@@ -205,7 +205,7 @@ class Connection {
       host: this.#options.host,
       tcp: this.#tcp,
       peer: this.#peer,
-      request: accessRequest(this.#tcp, connect, name),
+      request: accessRequest(this.#tcp, connect, name, kind),
       streamId: onlyStream,
       finish: () => this.#finish(),
       fail: (error: unknown) => this.#fail(error),
