@@ -143,7 +143,7 @@ export type Config = {
   readonly limits?: Readonly<Record<string, LimitRule>>;
   readonly triggers?: { readonly [K in TriggerName]?: TriggerSetting<K> };
   /** Ready-made sets of handlers: `policies: [pushTokens()]`. They are asked before `triggers`. */
-  readonly policies?: readonly (Policy | PolicyEntry)[] | Readonly<Record<string, Policy | PolicyEntry>>;
+  readonly policies?: readonly (Policy | PolicyEntry | string)[] | Readonly<Record<string, Policy | PolicyEntry>>;
   readonly protocols?: Readonly<Record<string, unknown>>;
 };
 

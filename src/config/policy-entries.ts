@@ -2,7 +2,7 @@ import { isSluiceError, messageOf, SluiceError } from "../base/errors.ts";
 import type { NamedPolicy } from "../policies/active.ts";
 import type { Policy } from "../policies/policy.ts";
 import { policyFactories, policyOf } from "../policies/registry.ts";
-import { describeUnknown, fieldPath, problem } from "./problem.ts";
+import { describeUnknownValue, fieldPath, problem } from "./problem.ts";
 
 /** A policy as it stands in JSON. */
 export type PolicyEntry = { readonly use: string } & Readonly<Record<string, unknown>>;
@@ -11,14 +11,14 @@ export type PolicyEntry = { readonly use: string } & Readonly<Record<string, unk
 export type PolicyParts = { readonly made: readonly NamedPolicy[]; readonly entries: Readonly<Record<string, PolicyEntry>> };
 
 const words =
-  'a list of policies: what pushTokens() and the others give, or { "use": "pushTokens", ...options }; or an object of such by name';
+  'a list of policies: what pushTokens() and the others give, "pushTokens", or { "use": "pushTokens", ...options }; or an object of such by name';
 
 /** Reads `policies`. Throws `SluiceError` "config.invalid" naming the field. */
 export function readPolicies(value: unknown, where: string): PolicyParts {
   const made: NamedPolicy[] = [];
   const entries: Record<string, PolicyEntry> = {};
   const named = Array.isArray(value)
-    ? value.map((item: unknown, index) => [index, item] as const)
+    ? value.map((item: unknown, index) => [index, typeof item === "string" ? { use: item } : item] as const)
     : isObject(value)
       ? Object.entries(value)
       : undefined;
@@ -52,7 +52,8 @@ export function checkPolicyEntry(item: unknown, where: string, path: readonly Pr
     if (!isSluiceError(error, "config.invalid")) throw error;
     throw new SluiceError("config.invalid", `${where}: ${fieldPath(path)}: ${messageOf(error)}`, { cause: error });
   }
-  throw new SluiceError("config.invalid", `${where}: ${describeUnknown([...path, use], Object.keys(policyFactories), "policy")}`);
+  const fault = describeUnknownValue([...path, "use"], use, Object.keys(policyFactories), "policy");
+  throw new SluiceError("config.invalid", `${where}: ${fault}`);
 }
 
 /** The policies of JSON, made. They were checked when they were taken. */

@@ -18,9 +18,17 @@ export function describeProblem(path: readonly PropertyKey[], value: unknown, wo
 
 /** Two lines of advice for a name that nobody knows: the nearest known one, or all of them. */
 export function describeUnknown(path: readonly PropertyKey[], known: readonly string[], kind = "setting"): string {
-  const near = nearest(String(path.at(-1)), known);
-  const advice = near === undefined ? `known are ${known.join(", ")}` : `did you mean "${near}"?`;
-  return `${fieldPath(path)} is no known ${kind}; ${advice}`;
+  return `${fieldPath(path)} is no known ${kind}; ${advice(String(path.at(-1)), known)}`;
+}
+
+/** The same for a field whose value is the name: `policies.a.use is "x", which is no known policy; did you mean "y"?`. */
+export function describeUnknownValue(path: readonly PropertyKey[], value: string, known: readonly string[], kind: string): string {
+  return `${fieldPath(path)} is ${shown(value)}, which is no known ${kind}; ${advice(value, known)}`;
+}
+
+function advice(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  return near === undefined ? `known are ${known.join(", ")}` : `did you mean "${near}"?`;
 }
 
 /** The path as a programmer would write it: `streams.live.DVR`, `streams["a b"]`, `triggers.USER_NEW[0]`. */
