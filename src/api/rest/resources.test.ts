@@ -71,7 +71,7 @@ describe("/streams", () => {
     expect(Object.keys(api.configuration.settings.streams)).toEqual(["live", "film", "other"]);
     for (const [name, body, words] of [
       ["Bad%20Name", { source: "x" }, "is no stream name"],
-      ["ok", { source: 5 }, "source must be"],
+      ["ok", { source: 5 }, "source must be a text"],
       ["ok", { source: "x", DVR: "abc" }, 'streams.ok.DVR is "abc"'],
       ["ok", [], "the body must be an object with a `source`"],
     ] as const) {
@@ -164,7 +164,7 @@ describe("/sessions", () => {
       ids.push((await join2(index < 3 ? "live" : "live+x", `203.0.113.${index}`, user)).sessionId);
       await api.clock.advance(1000);
     }
-    const push = await join2("live", "198.51.100.1", "", { type: "input", protocol: "INPUT:RTMP" });
+    const push = await join2("live", "198.51.100.1", "", { type: "input", protocol: "INPUT:RTMP", token: "1" });
     const list = async (query: string) => (await items(api, `/sessions${query}`)).map(({ id }) => id);
     expect(await list("")).toEqual([...ids, push.sessionId]);
     const all = await api.ask(get("/sessions"));
@@ -178,6 +178,7 @@ describe("/sessions", () => {
       tags: ["live"],
       tokenHash: createHash("sha256").update("secret-203.0.113.0").digest("hex").slice(0, 16),
     });
+    expect((all.json["items"] as unknown[]).at(-1)).toMatchObject({ type: "input", tokenHash: "" });
     for (const [query, expected] of [
       ["?user=b", [ids[1]]],
       ["?stream=live%2B", [ids[3]]],

@@ -44,6 +44,12 @@ export function createRest(parts: ApiParts, authorizer: Authorizer, routes: read
     document ??= JSON.stringify(openApiDocument(routes, parts.identity.version));
     return context.body(document, 200, { "content-type": "application/json" });
   });
+  const resources = [...new Set(routes.map(({ path }) => `/api/v1/${path.split("/")[1]}`))].toSorted();
+  const index = JSON.stringify({ openapi: "/api/v1/openapi.json", resources });
+  // With or without a slash at the end.
+  app.get("*", (context, next) =>
+    /^\/api\/v1\/?$/.test(context.req.path) ? Promise.resolve(context.body(index, 200, { "content-type": "application/json" })) : next(),
+  );
   app.use("*", async (context, next) => {
     context.set("principal", await principalOf(context.env.incoming, context.req.header(), parts, authorizer));
     await next();

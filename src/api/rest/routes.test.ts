@@ -76,6 +76,15 @@ describe("every route", () => {
 
   it("stands in a valid OpenAPI 3.1 document, with its scope, its parameters and a problem", async () => {
     await using api = await startApi();
+    for (const path of ["/api/v1", "/api/v1/"]) {
+      const index = await api.ask({ method: "GET", path, headers: far });
+      expect([index.status, index.headers["content-type"], index.json["openapi"]]).toEqual([
+        200,
+        "application/json",
+        "/api/v1/openapi.json",
+      ]);
+      expect(index.json["resources"]).toEqual(expect.arrayContaining(["/api/v1/status", "/api/v1/streams", "/api/v1/sessions"]));
+    }
     const answer = await api.ask({ method: "GET", path: "/api/v1/openapi.json", headers: far });
     expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
     expect(answer.json).toEqual(openApiDocument(restRoutes(api.parts), "0.1.0"));

@@ -4,6 +4,7 @@ import { SluiceError } from "../../base/errors.ts";
 import { baseName, streamName } from "../../base/stream-name.ts";
 import { parseLooseStream } from "../../config/schema.ts";
 import type { StreamEntry } from "../../config/settings.ts";
+import type { Track } from "../../media/track.ts";
 import { streamStates } from "../../streams/stream.ts";
 import type { ApiParts } from "../parts.ts";
 import { addStreams, removeStreams } from "../stream-changes.ts";
@@ -52,6 +53,20 @@ const configuration = z
     "an object with a `source`",
   )
   .meta({ id: "StreamConfiguration" });
+const track = z
+  .object({
+    id: z.int(),
+    kind: z.enum(["video", "audio", "data"]),
+    codec: z.string(),
+    codecString: z.string().meta({ description: "As RFC 6381 has it." }),
+    width: z.int().optional().meta({ description: "Pixels; of video." }),
+    height: z.int().optional(),
+    frameRate: z.number().optional().meta({ description: "Frames each second, if they are known; of video." }),
+    sampleRate: z.int().optional().meta({ description: "Samples each second; of audio." }),
+    channels: z.int().optional(),
+    language: z.string().optional(),
+  })
+  .meta({ id: "Track" });
 const stream = z
   .object({
     name: z.string(),
@@ -64,7 +79,7 @@ const stream = z
     outputs: z.int(),
     up: z.number().meta({ description: "Bytes that went out since the stream began." }),
     down: z.number().meta({ description: "Bytes that came in." }),
-    tracks: z.array(z.object({ id: z.int(), kind: z.enum(["video", "audio", "data"]), codec: z.string(), codecString: z.string() })),
+    tracks: z.array(track),
     fallback: z
       .object({
         shows: z.string().meta({ description: "`live`, the name of another stream, `recording`, or `nothing`." }),
@@ -90,7 +105,10 @@ const example: StreamView = {
   outputs: 0,
   up: 104_857_600,
   down: 8_388_608,
-  tracks: [{ id: 1, kind: "video", codec: "h264", codecString: "avc1.64001f" }],
+  tracks: [
+    { id: 1, kind: "video", codec: "h264", codecString: "avc1.64001f", width: 1280, height: 720, frameRate: 25 },
+    { id: 2, kind: "audio", codec: "aac", codecString: "mp4a.40.2", sampleRate: 44_100, channels: 2 },
+  ],
   configuration: { source: "push://", tags: ["sport"] },
 };
 
@@ -291,10 +309,23 @@ function viewOf(name: string, parts: ApiParts): StreamView {
     outputs,
     up,
     down,
-    tracks: (running?.tracks ?? []).map(({ id, kind, codec, codecString }) => ({ id, kind, codec, codecString })),
+    tracks: (running?.tracks ?? []).map(trackOf),
     ...fallbackOf(parts.programs.state(name)),
     ...(entry && { configuration: maskedEntry(entry) }),
   };
+}
+
+/** The figures of a track as `/live.json` has them. */
+function trackOf(one: Track): z.infer<typeof track> {
+  const { id, kind, codec, codecString } = one;
+  const names = { id, kind, codec, codecString };
+  if (one.kind === "data") return names;
+  if (one.kind === "video") {
+    const { width, height, frameRate } = one;
+    return { ...names, width, height, ...(frameRate !== undefined && { frameRate: Math.round(frameRate * 1000) / 1000 }) };
+  }
+  const { sampleRate, channels, language } = one;
+  return { ...names, sampleRate, channels, ...(language !== undefined && { language }) };
 }
 
 function fallbackOf(state: FallbackState | undefined): Pick<StreamView, "fallback"> {

@@ -2,14 +2,15 @@ import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import { messageOf, SluiceError } from "../../../base/errors.ts";
 import { readBody } from "../../body.ts";
+import { expected } from "./expected.ts";
 
 const mostBytes = 1024 * 1024;
 
 export type CheckedPart = "path" | "query" | "body";
 
-/** Checks a part of a request. Throws "input.invalid" that names the fields and what may stand there; its `cause` lists them. */
+/** Checks a part of a request. Throws "input.invalid" that names the fields and what may stand there, in the schema's words or those of `expected`; its `cause` lists them. */
 export function checked<S extends z.ZodType>(schema: S, value: unknown, part: CheckedPart): z.output<S> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: expected });
   if (result.success) return result.data;
   const words = result.error.issues.slice(0, 5).map((issue) => {
     if (issue.code === "unrecognized_keys") return `${issue.keys.slice(0, 5).join(", ")}: there is no such field`;

@@ -37,7 +37,9 @@ export function problemOf(error: unknown): Problem {
 
 function document(code: ErrorCode, detail: string): Problem {
   const { status, meaning } = errorCodes[code];
-  return { type: `urn:sluice:error:${code}`, title: meaning, status, detail, error: detail, code };
+  // What this code means for a sender of media says nothing to a caller.
+  const title = code === "input.invalid" ? "The request is not valid." : meaning;
+  return { type: `urn:sluice:error:${code}`, title, status, detail, error: detail, code };
 }
 
 /** From an error of `checked`: the first part of each path says where the value came from. */
