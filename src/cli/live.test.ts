@@ -23,11 +23,12 @@ async function run(
   api: TestApi | undefined,
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  exit: (code: number) => void = () => undefined,
 ): Promise<string> {
   const terminal = fakeTerminal();
   const home: Readonly<Record<string, string>> = api ? { SLUICE_API: `http://127.0.0.1:${api.port}` } : {};
   const program = new Command().exitOverride();
-  const parts = { environment: { ...home, ...environment }, terminal, complain: () => undefined, exit: () => undefined };
+  const parts = { environment: { ...home, ...environment }, terminal, complain: () => undefined, exit };
   for (const command of commands(parts)) program.addCommand(command);
   await program.parseAsync([...words], { from: "user" });
   return terminal.written();
@@ -53,6 +54,17 @@ describe("texts of clients", () => {
       expect(text).not.toContain("\u0007");
     }
     expect(await run(api, ["why", record.id])).toContain("?]0;owned?");
+  });
+});
+
+describe("why", () => {
+  it("says that nothing is known, as an exit code, too", async () => {
+    await using api = await startApi();
+    const codes: number[] = [];
+    const exit = (code: number): void => void codes.push(code);
+    expect(await run(api, ["why", "nonsense"], {}, exit)).toMatch(/^No decision is known/);
+    expect(JSON.parse(await run(api, ["why", "nonsense", "--json"], {}, exit))).toEqual({ items: [] });
+    expect(codes).toEqual([1, 1]);
   });
 });
 

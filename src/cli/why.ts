@@ -24,8 +24,8 @@ type Decision = {
 
 type Flags = LiveFlags & { readonly limit: string };
 
-/** `sluice why`: what was decided about a client, and what decided. */
-export function whyCommand(parts: LiveParts): Command {
+/** `sluice why`: what was decided about a client, and what decided. Exits with 1 when nothing is known. */
+export function whyCommand(parts: LiveParts & { readonly exit: (code: number) => void }): Command {
   return watchedCommand("why", "why somebody was refused, let in or ended, step by step", parts)
     .argument(
       "<what>",
@@ -37,6 +37,7 @@ export function whyCommand(parts: LiveParts): Command {
       await show(parts.terminal, flags.watch, async () => {
         const { items } = (await client.get(`/why/${encodeURIComponent(what)}`)) as { readonly items: readonly Decision[] };
         const wanted = items.slice(0, Math.max(1, Number(flags.limit) || 1));
+        if (wanted.length === 0 && flags.watch === undefined) parts.exit(1);
         if (flags.json) return JSON.stringify({ items: wanted });
         // What was asked for may be a token: it is not repeated.
         if (wanted.length === 0) return "No decision is known about that. The last 10,000 are kept until the server ends.";

@@ -97,9 +97,10 @@ describe("a running server is looked at and steered by the sluice command", () =
     });
 
     it("says so when it knows nothing, without repeating what may be a token", async () => {
-      const page = await told("why", "unheard-of-token");
-      expect(page).toMatch(/^No decision is known/);
-      expect(page).not.toContain("unheard-of-token");
+      const { code, out, err } = await run("why", "unheard-of-token");
+      expect([code, err]).toEqual([1, ""]);
+      expect(out).toMatch(/^No decision is known/);
+      expect(out).not.toContain("unheard-of-token");
     });
   });
 
