@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { isSluiceError, messageOf } from "./base/errors.ts";
 import { type CommandParts, commands } from "./cli/commands.ts";
@@ -18,6 +19,9 @@ type ServeFlags = {
   readonly logLevel?: string;
 };
 
+/** Milliseconds after the first signal in which a second one ends the server without asking. What comes sooner may be the same Ctrl+C, passed on by npm as well. */
+const second = { from: 300, to: 10_000 } as const;
+
 /** Starts the server and stays until it has ended. Resolves with the exit code. */
 async function serve(flags: ServeFlags): Promise<number> {
   // Not for those commands that only talk to a server.
@@ -25,7 +29,13 @@ async function serve(flags: ServeFlags): Promise<number> {
   const { config, ...overrides } = flags;
   const source = createConfigSource({ file: config, cwd: process.cwd(), environment: process.env, flags: overrides });
   const server = await startServer(await source.load(), { source, logLine: (line) => void process.stderr.write(`${line}\n`) });
-  const stop = (signal: NodeJS.Signals): void => void server.stop(`signal ${signal}`);
+  let asked = -Infinity;
+  const stop = (signal: NodeJS.Signals): void => {
+    const since = performance.now() - asked;
+    if (since >= second.from && since <= second.to) return void server[Symbol.asyncDispose]();
+    if (since > second.to) asked = performance.now();
+    void server.stop(`signal ${signal}`, `a second ${signal} within ${second.to / 1000} s of the first ends it without asking`);
+  };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   const reload = (): void => void server.reload("SIGHUP");
@@ -38,8 +48,11 @@ async function serve(flags: ServeFlags): Promise<number> {
   return exit.inOrder;
 }
 
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { readonly version: string };
 const program = new Command("sluice")
   .description("A live media server that asks your code at every decision.")
+  .version(version, "-V, --version", "the version of Sluice")
+  .addHelpText("after", "\n`sluice` alone starts the server; `sluice serve --help` lists its flags, which may stand without `serve`, too.")
   .exitOverride()
   .showSuggestionAfterError();
 

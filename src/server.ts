@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { FallbackRules } from "./access/fallback/fallback-rules.ts";
 import { createDecisions } from "./access/decisions.ts";
 import { createGate } from "./access/gate.ts";
@@ -59,8 +59,8 @@ export interface SluiceServer extends AsyncDisposable {
   readonly control: ServerControl;
   /** Loads the configuration's file anew; false when there is none, or when it is wrong and the old one stays. */
   reload(reason: string): Promise<boolean>;
-  /** Asks SYSTEM_STOP and ends in order; false when a handler said that it must go on. */
-  stop(reason: string): Promise<boolean>;
+  /** Asks SYSTEM_STOP and ends in order; false when a handler said that it must go on. Then the log says it, with the `wayOut`. */
+  stop(reason: string, wayOut?: string): Promise<boolean>;
   /** Resolves when everything has ended. */
   readonly stopped: Promise<void>;
 }
@@ -90,6 +90,7 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
   const log = createLog({ level: loaded.settings.logLevel, write, clock });
   let logLines = 0;
   opened.use(log.onEntry(() => void logLines++));
+  log.write("INFO", whereFrom(loaded));
   for (const warning of loaded.warnings) log.write("WARN", warning);
 
   const store = opened.use(await openStore(loaded.settings.store ?? loaded.settings.data, { log }));
@@ -322,10 +323,10 @@ export async function startServer(loaded: LoadedConfiguration, options: ServerOp
     ending ??= everything.disposeAsync().then(stopping.resolve, stopping.reject);
     return ending;
   };
-  async function stop(reason: string): Promise<boolean> {
+  async function stop(reason: string, wayOut = ""): Promise<boolean> {
     const verdict = await triggers.fire("SYSTEM_STOP", { reason });
     if (verdict.kind === "deny") {
-      log.write("WARN", `The server goes on: a handler of SYSTEM_STOP said no (${verdict.reason})`);
+      log.write("WARN", `The server goes on: a handler of SYSTEM_STOP said no (${verdict.reason})${wayOut && `; ${wayOut}`}`);
       return false;
     }
     log.write("INFO", `The server ends: ${reason}`);
@@ -351,6 +352,13 @@ function watchAddresses(connectors: Connectors): (WatchAddress & { codecs: Proto
     .flatMap(({ watch, codecs }) =>
       watch.map((address) => ({ ...address, ...(address.scheme === "rtmp" && { port: rtmpPort }), codecs: codecs.play })),
     );
+}
+
+/** One line: the files that are used. What stands in a database's address is not said. */
+function whereFrom({ path, settings }: LoadedConfiguration): string {
+  const configuration = path === undefined ? "no configuration file" : `the configuration is ${path}`;
+  const kept = settings.store === undefined ? "" : "; a PostgreSQL database keeps what must survive";
+  return `${configuration}, the data folder ${resolve(settings.data)}${kept}`;
 }
 
 function readyLine(settings: Settings, ports: SluiceServer["ports"]): string {

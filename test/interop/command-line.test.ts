@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -105,6 +105,43 @@ describe("the command line", () => {
     await viewer.closed;
     expect(handler.of("USER_END").map((call) => call.lines[0])).toEqual(["last"]);
     await encoder.exited;
+  });
+
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "says how to end it when SYSTEM_STOP said no, and ends in order on a second %s",
+    async (signal) => {
+      await using handler = await startTriggerServer((call) => (call.name === "SYSTEM_STOP" ? "false" : "true"));
+      const entry = [{ handler: handler.url, sync: true, streams: [] }];
+      await using sluice = await startSluice({
+        config: {
+          config: { triggers: { SYSTEM_STOP: entry, STREAM_UNLOAD: entry, STREAM_BUFFER: entry } },
+          streams: { live: { source: "push://" } },
+        },
+      });
+      await using encoder = startEncoder(sluice.rtmp("live/live"));
+      await handler.called("STREAM_BUFFER");
+      sluice.child.process.kill(signal);
+      await sluice.child.printed(/The server goes on/);
+      expect(sluice.child.stderr()).toContain(`a second ${signal} within 10 s of the first ends it without asking`);
+      expect(sluice.child.process.exitCode).toBeNull();
+      // What comes at once may be the same Ctrl+C, handed on by npm: it asks once more.
+      for (let tries = 0; sluice.child.process.exitCode === null && tries < 50; tries++) {
+        sluice.child.process.kill(signal);
+        await Promise.race([sluice.child.exited, new Promise((resolve) => setTimeout(resolve, 200))]);
+      }
+      expect(await sluice.child.exited).toBe(0);
+      expect(handler.of("STREAM_UNLOAD")).toHaveLength(1);
+      await encoder.exited;
+    },
+  );
+
+  it("says which files it uses", async () => {
+    writeFileSync(join(folder, "mine.json"), JSON.stringify({ streams: {}, rtmpPort: 0, httpPort: 0, apiPort: 0 }));
+    await using child = run(["--config", "mine.json", "--data", "kept", "--host", "127.0.0.1"]);
+    await child.printed(/ready/);
+    const real = realpathSync(folder);
+    expect(child.stderr()).toContain(`the configuration is ${join(real, "mine.json")}, the data folder ${join(real, "kept")}`);
+    expect(await child.stop("SIGTERM")).toBe(0);
   });
 
   it("ends when SYSTEM_START says no", async () => {
