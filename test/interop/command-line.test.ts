@@ -43,6 +43,13 @@ describe("the command line", () => {
     expect(child.stderr()).toMatch(words);
   });
 
+  it("says its version, and where the server's flags are", async () => {
+    await using version = run(["--version"]);
+    expect([await version.exited, version.stdout()]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+    await using help = run(["--help"]);
+    expect([await help.exited, help.stdout()]).toEqual([0, expect.stringContaining("sluice serve --help")]);
+  });
+
   it("ends with 2 for a flag that it does not know or cannot read", async () => {
     await using unknown = run(["--rtmp-prot", "1"]);
     expect(await unknown.exited).toBe(2);

@@ -38,7 +38,7 @@ const head = `# REST API
 
 <!-- Written by \`node scripts/reference.ts\` from the routes in src/api/rest/. Change those, not this page. -->
 
-At \`/api/v1\` on the API port. The same as OpenAPI 3.1, with all fields: \`GET /api/v1/openapi.json\`, which needs no credentials; clients can be made of it. How to get in: [docs/recipes/api-access.md](../recipes/api-access.md).
+At \`/api/v1\` on the API port. The same as OpenAPI 3.1, with all fields: \`GET /api/v1/openapi.json\`, which needs no credentials; clients can be made of it. \`GET /api/v1\` lists the resources, without credentials, too. How to get in: [docs/recipes/api-access.md](../recipes/api-access.md).
 
 **Scopes.** ${scopes.map((scope) => `\`${scope}\`: ${scopeWords[scope]}`).join(". ")}. With too little the status is 403 (\`api.scope\`), without credentials 401 (\`api.credentials\`), after too many wrong ones 429 (\`api.attempts\`) with \`Retry-After\`.
 
