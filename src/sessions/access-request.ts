@@ -38,6 +38,8 @@ export type AccessRequest = {
 export type StandIn = {
   /** Something else is shown in the stream's place now. */
   readonly shown: boolean;
+  /** What that is; undefined while it is the stream itself. */
+  readonly shows?: "recording" | "stream" | "nothing" | undefined;
   /** Unix milliseconds since when the stream has been offline; undefined while it is live. */
   readonly offlineSince: number | undefined;
   /** The stream is live, and this viewer is still shown something else. */

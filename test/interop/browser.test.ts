@@ -4,6 +4,7 @@ import { pageUntil, startBrowser } from "../support/browser.ts";
 import type { Child } from "../support/child.ts";
 import { type Decided, startDecided } from "../support/decided.ts";
 import { startEncoder } from "../support/encoder.ts";
+import { get } from "../support/viewer.ts";
 
 /** The player page in a real browser: hls.js, mpegts.js, one viewer for page, information and media, the reason of a refusal. */
 describe("the player page in Chromium", () => {
@@ -50,6 +51,9 @@ describe("the player page in Chromium", () => {
     const page = await browser.newPage();
     await page.goto(server.sluice.http("live.html?user=eve"));
     await pageUntil(page, "/not allowed|refused|denied/i.test(document.body.innerText)");
+    const { decision } = JSON.parse((await get(server.sluice.http("json_live.js?user=eve"))).text) as { decision: string };
+    expect(decision).toMatch(/^\w+$/);
+    expect(await page.innerText("#notice p")).toMatch(new RegExp(` \\(decision \\w{${decision.length}}\\)$`));
     expect(await page.evaluate('document.querySelector("video")?.currentTime ?? 0')).toBe(0);
     await page.close();
   });

@@ -44,6 +44,7 @@ describe("the recipe of a slate", () => {
         fallback: "seamless",
         redirected: ["live", "live"],
         liveAgain: false,
+        shows: "recording",
         offlineSince: expect.any(Number),
       });
       await using backup = startEncoder(sluice.rtmp("live/backup"));
@@ -65,12 +66,37 @@ describe("the recipe of a slate", () => {
       const size = 'document.querySelector("video").videoWidth';
       await pageUntil(tab, `${size} === 1280`, 40_000);
       expect(await tab.evaluate('document.querySelector("#offer").hidden')).toBe(true);
+      expect(await tab.innerText("#badge")).toBe("OFFLINE, showing a recording");
       await using encoder = startEncoder(sluice.rtmp("live/live"), { size: "640x360" });
       await pageUntil(tab, '!document.querySelector("#offer").hidden', 40_000);
       expect(await tab.evaluate(size)).toBe(1280);
+      expect(await tab.innerText("#badge")).toBe("LIVE AGAIN, showing a recording");
       await tab.click("#offer");
       await pageUntil(tab, `${size} === 640 && document.querySelector("#offer").hidden`, 40_000);
+      expect(await tab.innerText("#badge")).toBe("LIVE");
       await encoder.stop();
     });
+  }, 120_000);
+
+  it("says on the player page what it shows, while nothing is opened anew", async () => {
+    const fallback = { sources: ["slate"], minOutage: 0, minStable: 0 };
+    await using sluice = await startSluice({ config: { streams: { live: { source: "push://", fallback }, slate: "push://" } } });
+    await using slate = startEncoder(sluice.rtmp("live/slate"), { size: "320x180" });
+    const first = startEncoder(sluice.rtmp("live/live"), { size: "640x360" });
+    await using browser = await startBrowser();
+    const tab = await browser.newPage();
+    await tab.goto(sluice.http("live.html"));
+    const badge = (text: string): Promise<unknown> =>
+      pageUntil(
+        tab,
+        `document.querySelector("#badge").textContent === ${JSON.stringify(text)} && window.sluice.state === "playing"`,
+        40_000,
+      );
+    await badge("LIVE");
+    await first.stop("SIGKILL");
+    await badge("OFFLINE, showing another stream");
+    await using again = startEncoder(sluice.rtmp("live/live"), { size: "640x360" });
+    await badge("LIVE");
+    expect([slate.process.exitCode, again.process.exitCode]).toEqual([null, null]);
   }, 120_000);
 });

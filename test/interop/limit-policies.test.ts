@@ -120,7 +120,9 @@ describe("viewerLimit", () => {
     });
     await tab.goto(sluice.http("live.html"));
     await pageUntil(tab, 'window.sluice.state === "full"');
-    expect(await tab.innerText("#notice")).toMatch(/Full at the moment\s+The room is full\.\s+Trying again in [123] s…\s+Try again/);
+    expect(await tab.innerText("#notice")).toMatch(
+      /Full at the moment\s+The room is full\. \(decision \w+\)\s+Trying again in [123] s…\s+Try again/,
+    );
     await expect.poll(() => asked.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
     for (const [at, when] of asked.entries()) if (at > 0) expect(when - (asked[at - 1] ?? 0)).toBeGreaterThan(1900);
     expect(await stop(sluice, ["first"])).toEqual({ sessions: 1 });

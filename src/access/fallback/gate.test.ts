@@ -78,12 +78,12 @@ describe("a viewer of a stream that goes offline", () => {
     expect(told).toBe(1);
     expect(admission.redirected).toBe(true);
     const standIn = admission.standIn?.();
-    expect(standIn).toMatchObject({ shown: true, liveAgain: false, offlineSince: expect.any(Number) });
+    expect(standIn).toMatchObject({ shown: true, shows: "stream", liveAgain: false, offlineSince: expect.any(Number) });
     expect(JSON.stringify(standIn)).not.toMatch(/slate|live"/);
     expect(admission.askedName).toBe("token-of-live");
     const back = live("live");
     await feed(3000, slate, back);
-    expect(admission.standIn?.()).toEqual({ shown: true, offlineSince: undefined, liveAgain: true, switch: "offer" });
+    expect(admission.standIn?.()).toEqual({ shown: true, shows: "stream", offlineSince: undefined, liveAgain: true, switch: "offer" });
     // The next request of its playlist stays where it is; asking for the stream itself does not.
     using stays = await ask();
     expect(stays.value).toBe(admission.value);

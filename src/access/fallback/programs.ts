@@ -88,7 +88,10 @@ export class Programs implements Disposable {
     const state = this.#kept.get(stream)?.state();
     if (state) {
       const { shows, offlineSince, liveAgain, switch: how } = state;
-      return { shown: shows !== "live", offlineSince, liveAgain, switch: how };
+      const shown = shows !== "live";
+      // Another stream's name may be a secret.
+      const kind = shows === "recording" || shows === "nothing" ? shows : "stream";
+      return { shown, shows: shown ? kind : undefined, offlineSince, liveAgain, switch: how };
     }
     const rule = this.#options.ruleOf(stream.name);
     return rule && { shown: false, offlineSince: undefined, liveAgain: false, switch: rule.switch };

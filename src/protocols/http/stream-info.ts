@@ -80,11 +80,11 @@ export function streamInfo(exchange: HttpExchange, admission: Admission<Stream>,
   };
 }
 
-/** `fallback` where viewers are kept while the stream is offline, `offlineSince` and `liveAgain` while something else is shown to them. */
+/** `fallback` where viewers are kept while the stream is offline; `shows`, `offlineSince` and `liveAgain` while something else is shown to them. */
 function standInInfo(standIn: StandIn | undefined): object {
   if (!standIn) return {};
-  const { shown, offlineSince, liveAgain, switch: how } = standIn;
-  return { fallback: how, ...(shown && { liveAgain, ...(offlineSince !== undefined && { offlineSince }) }) };
+  const { shown, shows, offlineSince, liveAgain, switch: how } = standIn;
+  return { fallback: how, ...(shown && { shows, liveAgain, ...(offlineSince !== undefined && { offlineSince }) }) };
 }
 
 /** The ways to watch, best first, as MistServer sorts them: tracks at once, priority, tracks in all, URL. */

@@ -55,8 +55,10 @@ function listen() {
   teller = socket;
   socket.addEventListener("message", ({ data }) => {
     if (teller !== socket) return;
-    const { tkn, source, liveAgain } = JSON.parse(data);
-    offer.hidden = liveAgain !== true;
+    const info = JSON.parse(data);
+    const { tkn, source, fallback, liveAgain } = info;
+    offer.hidden = fallback !== "offer" || liveAgain !== true;
+    if (source && active) mark(info);
     if (window.sluice.state !== "offline") return;
     const given = source ? new URL(source[0].url).searchParams.get("tkn") : new URLSearchParams(`tkn=${tkn ?? ""}`).get("tkn");
     // Whoever hears and whoever watches is one viewer.
@@ -85,7 +87,7 @@ async function open() {
   if (response.status === 503) return waitForRoom(info);
   if (response.status === 403 || info.refused) {
     token = undefined;
-    show("refused", "Not allowed", info.error ?? "You may not watch this stream.");
+    show("refused", "Not allowed", reasonOf(info, "You may not watch this stream."));
     return later(refusedDelay);
   }
   if (info.error || !info.source) {
@@ -94,9 +96,6 @@ async function open() {
     listen();
     return teller?.readyState === WebSocket.OPEN ? later(toldMs) : later();
   }
-  // Who is kept on something else hears when the stream is live again.
-  if (info.fallback === "offer") listen();
-  else teller?.close();
   const choice = choose(info);
   if (!choice) {
     failed.clear();
@@ -105,19 +104,37 @@ async function open() {
     return later(delays.at(-1));
   }
   token = new URL(choice.url).searchParams.get("tkn") ?? token;
-  badge.textContent = info.type === "live" ? "LIVE" : "RECORDING";
-  badge.className = info.type;
+  // Who is kept while the stream is offline hears of it, and when it is live again.
+  if (info.fallback) listen();
+  else teller?.close();
+  mark(info);
   await play(choice, info.type === "live", info.redirected !== undefined);
 }
 
+/** Says what is shown: the stream itself, or what stands in for it. */
+function mark({ type, shows, liveAgain, redirected }) {
+  const itself = shows === undefined && (type === "vod" || redirected === undefined);
+  const other = { recording: "a recording", stream: "another stream", nothing: "nothing" }[shows];
+  if (itself) badge.textContent = type === "live" ? "LIVE" : "RECORDING";
+  else if (other) badge.textContent = `${liveAgain ? "LIVE AGAIN" : "OFFLINE"}, showing ${other}`;
+  else badge.textContent = "ANOTHER STREAM";
+  badge.className = itself ? type : "vod";
+}
+
+/** Why not, with the number under which the operator finds the decision. */
+function reasonOf({ error, decision }, otherwise) {
+  return `${error ?? otherwise}${decision ? ` (decision ${decision})` : ""}`;
+}
+
 /** There is no room for another viewer now: says why, and comes back when the server says so. */
-function waitForRoom({ error = "There is no room for another viewer.", retryAfter = 10 }) {
+function waitForRoom({ retryAfter = 10, ...info }) {
+  const reason = reasonOf(info, "There is no room for another viewer.");
   // A little apart from the others that are told the same, so that they do not all come at once.
   const end = performance.now() + 1000 * (Math.min(retryAfter, mostWait) + Math.random());
   const count = () => {
     const seconds = Math.ceil((end - performance.now()) / 1000);
     if (seconds <= 0) return void open();
-    show("full", "Full at the moment", `${error}\nTrying again in ${seconds} s…`);
+    show("full", "Full at the moment", `${reason}\nTrying again in ${seconds} s…`);
     clearTimeout(timer);
     timer = setTimeout(count, 1000);
   };
@@ -197,6 +214,7 @@ async function play({ kind, url }, live, standsIn) {
   const look = async () => {
     const now = await ask().catch(() => undefined);
     if (now && (now.info.refused || now.info.type === "live")) over();
+    else if (now?.info.source && active === mine) mark(now.info);
   };
   const looking = standsIn && !live ? setInterval(look, lookMs) : undefined;
   video.addEventListener("timeupdate", onTime);
