@@ -181,7 +181,8 @@ describe("a running server is looked at and steered by the sluice command", () =
   it("has colours and a screen of its own on a terminal only, and no colours with NO_COLOR", async () => {
     const onTerminal = (words: string, extra: NodeJS.ProcessEnv = {}) =>
       startChild("script", ["-qefc", `exec ${process.execPath} ${join(root, "src/cli.ts")} ${words}`, "/dev/null"], {
-        env: { ...environment(), TERM: "xterm-256color", NO_COLOR: undefined, ...extra },
+        // Node shows no colours where CI is set.
+        env: { ...environment(), TERM: "xterm-256color", NO_COLOR: undefined, CI: undefined, ...extra },
       });
     const streams = onTerminal("streams");
     expect(await streams.exited).toBe(0);
