@@ -1,4 +1,4 @@
-// npm run check: types, lint, format, dead code, import rules and unit tests, within a minute.
+// npm run check: types, lint, format, dead code, import rules and unit tests, in about a minute.
 import { installPackages, root, runNode } from "./setup.mjs";
 
 installPackages();
@@ -8,7 +8,7 @@ const steps = [
   ["lint", [`${bin}/oxlint/bin/oxlint`, "--deny-warnings"]],
   ["format", [`${bin}/@biomejs/biome/bin/biome`, "format", "."]],
   ["dead code", [`${bin}/knip/bin/knip.js`]],
-  ["import rules and unit tests", [`${bin}/vitest/vitest.mjs`, "run", "--project", "unit"]],
+  ["import rules and unit tests", [`${bin}/vitest/vitest.mjs`, "run", "--project", "unit", "--maxWorkers=3"]],
 ];
 for (const [name, args] of steps) {
   console.error(`== ${name}`);
